@@ -1,0 +1,1 @@
+//! The controllers, as state machines without I/O.

@@ -1,0 +1,1 @@
+//! The kubelet, the tables of kube-proxy and the records of cluster DNS.

@@ -1,0 +1,1 @@
+//! What to play: the scenario file, its checks and the library of ready scenarios.

@@ -1,0 +1,2 @@
+//! The `seatrial` program.
+fn main() {}
