@@ -5,6 +5,7 @@ use std::fmt;
 use compact_str::CompactString;
 
 use crate::meta::ObjectMeta;
+use crate::workload::Condition;
 
 /// A Namespace.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,6 +14,8 @@ pub struct Namespace {
     pub meta: ObjectMeta,
     /// Whether it is going away with all that is in it.
     pub terminating: bool,
+    /// Conditions, which tell what holds its deletion up.
+    pub conditions: Vec<Condition>,
 }
 
 /// A ServiceAccount.

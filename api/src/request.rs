@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use compact_str::CompactString;
+
 use crate::labels::{Labels, Selector};
 use crate::meta::OwnerRef;
 use crate::node::NodeConditions;
@@ -80,6 +82,14 @@ pub enum Patch {
     },
     /// A node's taints.
     Taints(Option<Arc<[Taint]>>),
+    /// Taints to set on a node and taints to take away, by key and effect; all others stay as they
+    /// are. Controllers that each own some taints of a node use it, so that none undoes another's.
+    TaintChanges {
+        /// Taints to set; one of the same key and effect is replaced.
+        add: Vec<Taint>,
+        /// Taints to take away, whatever their value.
+        remove: Vec<Taint>,
+    },
     /// Whether a node is cordoned.
     Unschedulability(bool),
     /// A node's conditions.
@@ -99,17 +109,29 @@ pub enum Patch {
     Paused(bool),
     /// Owner references as a whole, guarded by the uid in the reference.
     Owners(Vec<OwnerRef>),
-    /// Finalizers to take away.
+    /// Finalizers to take away. On a Namespace, `kubernetes` means its `spec.finalizers`: without
+    /// it, and without finalizers of its metadata, a terminating Namespace is removed.
     RemoveFinalizers(Vec<Symbol>),
     /// Labels to set (`Some`) or remove (`None`).
     Labels(Vec<(Symbol, Option<Symbol>)>),
     /// Annotations to set (`Some`) or remove (`None`).
     Annotations(Vec<(Symbol, Option<Symbol>)>),
+    /// Several changes in one write, in order.
+    All(Vec<Patch>),
 }
 
 /// A request to the API server.
 #[derive(Clone, Debug)]
 pub enum Request {
+    /// Reads the newest version of an object, past every cache.
+    Get {
+        /// The kind.
+        kind: Kind,
+        /// The namespace; empty for kinds of cluster scope.
+        namespace: Symbol,
+        /// The name.
+        name: CompactString,
+    },
     /// Creates an object; name (or generateName) and spec are the client's, the rest is filled in.
     Create(Object),
     /// Writes an object as a whole. A version other than 0 in it must be the stored one.

@@ -277,6 +277,24 @@ pub struct Results {
     pub not_played: Vec<(Symbol, u32)>,
 }
 
+/// What became of one expectation of the scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectationOutcome {
+    /// Its name in the scenario.
+    pub name: String,
+    /// Whether it was met.
+    pub passed: bool,
+    /// When it was first missed, or when the figure that decides it was reached; `None` where no
+    /// one instant decides.
+    pub at: Option<SimTime>,
+    /// The object that decides it, such as `deployment shop/cart`; empty for the whole cluster.
+    pub object: String,
+    /// What was found, as a phrase: `2 pods pending for 41s`.
+    pub found: String,
+    /// What was expected, as a phrase: `at most 0 pods pending longer than 30s`.
+    pub expected: String,
+}
+
 /// How many pods were evicted, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evictions {
