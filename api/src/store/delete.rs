@@ -81,18 +81,16 @@ impl ApiServer {
         Ok(self.remove(last, events))
     }
 
-    /// The first deletion of a namespace makes it Terminating; its controller does the rest and
-    /// takes it away by [`ApiServer::finalize_namespace`].
+    /// The first deletion of a namespace makes it Terminating; its controller empties it and takes
+    /// its finalizer away.
     fn begin_namespace_deletion(
         &mut self,
         now: SimTime,
         stored: Object,
         events: &mut Vec<WatchEvent>,
     ) -> Object {
-        let Object::Namespace(namespace) = &stored else { return stored };
-        if namespace.terminating {
-            // The controller's second deletion, once nothing is left, is the finalizing one.
-            return self.finalize_namespace(stored, events);
+        if stored.meta().is_deleting() {
+            return stored;
         }
         let mut object = stored;
         object.meta_mut().set_deletion(Some(Deletion { at: now, grace_seconds: 0 }));
@@ -100,16 +98,6 @@ impl ApiServer {
             std::sync::Arc::make_mut(namespace).terminating = true;
         }
         self.replace(object, events)
-    }
-
-    /// Removes a terminating namespace that is empty; one with content stays.
-    fn finalize_namespace(&mut self, stored: Object, events: &mut Vec<WatchEvent>) -> Object {
-        let name = Symbol::new(&stored.meta().name);
-        let occupied = Kind::ALL
-            .iter()
-            .filter(|kind| kind.is_namespaced())
-            .any(|&kind| self.list(kind).any(|object| object.meta().namespace == name));
-        if occupied || !stored.meta().finalizers().is_empty() { stored } else { self.remove(stored, events) }
     }
 }
 

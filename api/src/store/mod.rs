@@ -27,33 +27,7 @@ use crate::request::{ApiError, Change, ErrorReason, Reply, Request, WatchEvent};
 use crate::stream::Stream;
 use crate::symbol::Symbol;
 use crate::units::SimTime;
-
-/// The minor version of Kubernetes whose behaviour is followed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KubernetesVersion {
-    /// 1.34.
-    V1_34,
-    /// 1.36.
-    #[default]
-    V1_36,
-}
-
-impl KubernetesVersion {
-    /// As written in a scenario.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            KubernetesVersion::V1_34 => "1.34",
-            KubernetesVersion::V1_36 => "1.36",
-        }
-    }
-
-    /// The version that a scenario writes like this.
-    pub fn parse(text: &str) -> Option<KubernetesVersion> {
-        [KubernetesVersion::V1_34, KubernetesVersion::V1_36]
-            .into_iter()
-            .find(|version| version.as_str() == text)
-    }
-}
+use crate::version::KubernetesVersion;
 
 /// The objects of one kind: rows that are never used twice, and an index by name.
 #[derive(Clone, Debug, Default)]
@@ -120,8 +94,11 @@ impl ApiServer {
     /// The refusal, as a client would get it; nothing was changed then.
     pub fn handle(&mut self, now: SimTime, request: Request, events: &mut Vec<WatchEvent>) -> Reply {
         match request {
+            Request::Get { kind, namespace, name } => {
+                self.find(kind, namespace, &name).cloned().ok_or_else(|| ApiError::not_found(kind, &name))
+            }
             Request::Create(object) => self.create(now, object, events),
-            Request::Update { object, subresource } => self.update(now, object, subresource, events),
+            Request::Update { object, subresource } => self.update(object, subresource, events),
             Request::Patch { target, patch } => self.patch(now, target, patch, events),
             Request::Delete { target, options } => self.delete(now, target, options, events),
             Request::Bind { pod, node } => self.bind(now, pod, node, events),

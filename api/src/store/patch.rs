@@ -7,8 +7,12 @@ use crate::node::Node;
 use crate::object::{Object, ObjectRef};
 use crate::pod::{ConditionStatus, Pod, PodConditionType, PodSpec, PodStatus, PodTemplate, StatusText};
 use crate::request::{ApiError, ErrorReason, Patch, Reply, WatchEvent, merge_labels};
+use crate::scheduling::Taint;
 use crate::symbol::Symbol;
 use crate::units::SimTime;
+
+/// The entry of a Namespace's `spec.finalizers` that its controller takes away.
+const NAMESPACE_FINALIZER: &str = "kubernetes";
 
 impl ApiServer {
     pub(super) fn patch(
@@ -20,22 +24,30 @@ impl ApiServer {
     ) -> Reply {
         let stored = self.require(target)?.clone();
         let mut next = stored.clone();
-        match (&mut next, patch) {
-            (Object::Pod(pod), patch) if is_pod_patch(&patch) => patch_pod(now, Arc::make_mut(pod), patch),
-            (Object::Node(node), patch) if is_node_patch(&patch) => patch_node(Arc::make_mut(node), patch),
-            (object, Patch::Replicas(replicas)) => *replicas_of(object)? = replicas,
-            (Object::Deployment(deployment), Patch::Paused(paused)) => {
-                Arc::make_mut(deployment).paused = paused
-            }
-            (object, Patch::Image { container, image }) => set_image(object, container, image)?,
-            (object, Patch::TemplateAnnotation(key, value)) => {
-                let template = Arc::make_mut(template_of(object)?);
-                template.annotations = template.annotations.with(key, value);
-            }
-            (object, patch) => patch_meta(object, patch)?,
-        }
-        self.write(now, &stored, next, events)
+        apply(now, &mut next, patch)?;
+        self.write(&stored, next, events)
     }
+}
+
+fn apply(now: SimTime, object: &mut Object, patch: Patch) -> Result<(), ApiError> {
+    match (object, patch) {
+        (object, Patch::All(patches)) => {
+            for patch in patches {
+                apply(now, object, patch)?;
+            }
+        }
+        (Object::Pod(pod), patch) if is_pod_patch(&patch) => patch_pod(now, Arc::make_mut(pod), patch),
+        (Object::Node(node), patch) if is_node_patch(&patch) => patch_node(Arc::make_mut(node), patch),
+        (object, Patch::Replicas(replicas)) => *replicas_of(object)? = replicas,
+        (Object::Deployment(deployment), Patch::Paused(paused)) => Arc::make_mut(deployment).paused = paused,
+        (object, Patch::Image { container, image }) => set_image(object, container, image)?,
+        (object, Patch::TemplateAnnotation(key, value)) => {
+            let template = Arc::make_mut(template_of(object)?);
+            template.annotations = template.annotations.with(key, value);
+        }
+        (object, patch) => patch_meta(object, patch)?,
+    }
+    Ok(())
 }
 
 fn is_pod_patch(patch: &Patch) -> bool {
@@ -49,7 +61,10 @@ fn is_pod_patch(patch: &Patch) -> bool {
 }
 
 fn is_node_patch(patch: &Patch) -> bool {
-    matches!(patch, Patch::Taints(_) | Patch::Unschedulability(_) | Patch::NodeConditions(_))
+    matches!(
+        patch,
+        Patch::Taints(_) | Patch::TaintChanges { .. } | Patch::Unschedulability(_) | Patch::NodeConditions(_)
+    )
 }
 
 fn patch_pod(now: SimTime, pod: &mut Pod, patch: Patch) {
@@ -115,6 +130,14 @@ fn merge_kubelet_status(stored: &mut PodStatus, mut status: PodStatus) {
 fn patch_node(node: &mut Node, patch: Patch) {
     match patch {
         Patch::Taints(taints) => node.taints = taints.filter(|taints| !taints.is_empty()),
+        Patch::TaintChanges { add, remove } => {
+            let named = |list: &[Taint], taint: &Taint| {
+                list.iter().any(|other| other.key == taint.key && other.effect == taint.effect)
+            };
+            let kept = node.taints().iter().filter(|taint| !named(&add, taint) && !named(&remove, taint));
+            let taints: Vec<Taint> = kept.chain(&add).cloned().collect();
+            node.taints = (!taints.is_empty()).then(|| taints.into());
+        }
         Patch::Unschedulability(unschedulable) => node.unschedulable = unschedulable,
         Patch::NodeConditions(conditions) => node.conditions = *conditions,
         _ => unreachable!("invariant: is_node_patch chose the patch"),
@@ -128,6 +151,11 @@ fn patch_meta(object: &mut Object, patch: Patch) -> Result<(), ApiError> {
             object.meta_mut().owners = (!owners.is_empty()).then(|| Arc::new(owners));
         }
         Patch::RemoveFinalizers(finalizers) => {
+            if let Object::Namespace(namespace) = object
+                && finalizers.iter().any(|finalizer| *finalizer == NAMESPACE_FINALIZER)
+            {
+                Arc::make_mut(namespace).finalized = true;
+            }
             let meta = object.meta_mut();
             let kept = meta.finalizers().iter().copied().filter(|f| !finalizers.contains(f)).collect();
             meta.set_finalizers(kept);

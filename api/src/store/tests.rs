@@ -11,7 +11,7 @@ use crate::request::{DeleteOptions, Patch, Propagation, Subresource};
 
 fn server() -> ApiServer {
     let mut server = ApiServer::new(KubernetesVersion::V1_36, 1);
-    let namespace = Namespace { meta: ObjectMeta::named("", "shop"), terminating: false };
+    let namespace = Namespace { meta: ObjectMeta::named("", "shop"), ..Namespace::default() };
     server
         .handle(SimTime::ZERO, Request::Create(Object::Namespace(Arc::new(namespace))), &mut Vec::new())
         .unwrap();
@@ -167,6 +167,19 @@ fn foreground_and_orphan_leave_their_finalizer() {
             server.handle(SimTime::ZERO, Request::Delete { target, options }, &mut Vec::new()).unwrap();
         assert_eq!(reply.meta().finalizers(), [Symbol::new(finalizer)]);
     }
+}
+
+#[test]
+fn a_namespace_goes_when_its_controller_gives_its_finalizer_up() {
+    let mut server = server();
+    let mut events = Vec::new();
+    let target = server.find(Kind::Namespace, Symbol::empty(), "shop").unwrap().object_ref();
+    server.handle(SimTime::ZERO, Request::delete(target), &mut events).unwrap();
+    let error = server.handle(SimTime::ZERO, Request::Create(pod("late")), &mut events).unwrap_err();
+    assert!(error.namespace_terminating);
+    let patch = Patch::RemoveFinalizers(vec!["kubernetes".into()]);
+    server.handle(SimTime::ZERO, Request::Patch { target, patch }, &mut events).unwrap();
+    assert!(server.get(target).is_none());
 }
 
 #[test]

@@ -12,7 +12,6 @@ use crate::units::SimTime;
 impl ApiServer {
     pub(super) fn update(
         &mut self,
-        now: SimTime,
         object: Object,
         subresource: Subresource,
         events: &mut Vec<WatchEvent>,
@@ -26,7 +25,7 @@ impl ApiServer {
             Subresource::Main => merge_main(&stored, object)?,
             Subresource::Status => merge_status(&stored, object)?,
         };
-        self.write(now, &stored, merged, events)
+        self.write(&stored, merged, events)
     }
 
     pub(super) fn apply(&mut self, now: SimTime, mut object: Object, events: &mut Vec<WatchEvent>) -> Reply {
@@ -38,18 +37,12 @@ impl ApiServer {
         let meta = object.meta_mut();
         meta.id = id;
         meta.resource_version = 0;
-        self.update(now, object, Subresource::Main, events)
+        self.update(object, Subresource::Main, events)
     }
 
     /// Stores `next` in place of `stored` unless nothing changed, and raises the generation if the
     /// specification did. An object whose last finalizer went while it was being deleted goes too.
-    pub(super) fn write(
-        &mut self,
-        _now: SimTime,
-        stored: &Object,
-        mut next: Object,
-        events: &mut Vec<WatchEvent>,
-    ) -> Reply {
+    pub(super) fn write(&mut self, stored: &Object, mut next: Object, events: &mut Vec<WatchEvent>) -> Reply {
         let comparison = compare(stored, &next);
         if !comparison.changed {
             return Ok(stored.clone());
@@ -58,8 +51,12 @@ impl ApiServer {
             next.meta_mut().generation = stored.meta().generation + 1;
         }
         let grace_left = next.meta().deletion().is_some_and(|deletion| deletion.grace_seconds > 0);
-        let emptied = !stored.meta().finalizers().is_empty() && next.meta().finalizers().is_empty();
-        if next.meta().is_deleting() && emptied && !grace_left {
+        let held = !next.meta().finalizers().is_empty();
+        let released = match &next {
+            Object::Namespace(namespace) => namespace.finalized && !held,
+            _ => !stored.meta().finalizers().is_empty() && !held,
+        };
+        if next.meta().is_deleting() && released && !grace_left {
             return Ok(self.remove(next, events));
         }
         Ok(self.replace(next, events))
@@ -122,7 +119,9 @@ fn compare(stored: &Object, next: &Object) -> Comparison {
         (Object::PersistentVolume(old), Object::PersistentVolume(new)) => {
             compare_with_status!(old, new, phase)
         }
-        (Object::Namespace(old), Object::Namespace(new)) => compare_with_status!(old, new, terminating),
+        (Object::Namespace(old), Object::Namespace(new)) => {
+            compare_with_status!(old, new, terminating, finalized)
+        }
         _ => {
             let spec_changed = !same_content(stored, next);
             Comparison { changed: spec_changed || meta_changed(stored.meta(), next.meta()), spec_changed }
@@ -246,7 +245,11 @@ fn merge_main(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
         (Object::PersistentVolume(old), Object::PersistentVolume(new)) => {
             Arc::make_mut(new).phase = old.phase
         }
-        (Object::Namespace(old), Object::Namespace(new)) => Arc::make_mut(new).terminating = old.terminating,
+        (Object::Namespace(old), Object::Namespace(new)) => {
+            let new = Arc::make_mut(new);
+            new.terminating = old.terminating;
+            new.finalized = old.finalized;
+        }
         (Object::Service(old), Object::Service(new)) => {
             let new = Arc::make_mut(new);
             if new.cluster_ip.is_empty() {
