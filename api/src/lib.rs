@@ -23,6 +23,7 @@ pub mod storage;
 pub mod stream;
 pub mod symbol;
 pub mod units;
+pub mod version;
 pub mod workload;
 
 pub use requests::{DEFAULT_CPU, DEFAULT_MEMORY};
