@@ -20,6 +20,7 @@ pub mod runtime;
 pub mod scheduling;
 pub mod service;
 pub mod storage;
+pub mod store;
 pub mod stream;
 pub mod symbol;
 pub mod units;

@@ -143,5 +143,16 @@ pub enum RuntimeReport {
         kind: ProbeKind,
         /// Whether it succeeded.
         success: bool,
+        /// Whether every further probe of this kind would have the same outcome until the runtime
+        /// says [`RuntimeReport::ProbeChanged`]. The kubelet then plays none of them: a probe of
+        /// a healthy container costs no event per period.
+        steady: bool,
+    },
+    /// A steady outcome may be another one from now on.
+    ProbeChanged {
+        /// The container.
+        container: ContainerId,
+        /// Which probe.
+        kind: ProbeKind,
     },
 }
