@@ -1,1 +1,19 @@
-//! The controllers, as state machines without I/O.
+//! The controllers of the kube-controller-manager, as one state machine without I/O.
+//!
+//! The driver feeds a [`ControllerManager`] every change of every kind, in the order of each
+//! kind's versions, then [`ControllerTimer::Started`] once the initial lists are complete: before
+//! that nothing is synced. From then on it answers requests and fires timers.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
+#![expect(
+    dead_code,
+    unused_imports,
+    reason = "the controllers land one by one on the framework that carries them"
+)]
+
+mod config;
+mod framework;
+mod manager;
+mod replicaset;
+
+pub use config::{ClientLimits, Config};
+pub use manager::{ControllerManager, ControllerTimer};

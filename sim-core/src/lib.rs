@@ -1,1 +1,4 @@
 //! The event engine and the simulated cluster.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
+
+pub mod results;
