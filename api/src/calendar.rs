@@ -142,7 +142,12 @@ impl Timestamp {
             return Err(DateError::NoSuchTime);
         }
         let local = DateTime { year, month, day, hour, minute, second };
-        Ok(Timestamp { seconds: local.seconds() - offset_s, nanos })
+        let timestamp = Timestamp { seconds: local.seconds() - offset_s, nanos };
+        // An offset can lead out of the years that the format can express.
+        if !(0..=9999).contains(&timestamp.date_time().year) {
+            return Err(DateError::NoSuchTime);
+        }
+        Ok(timestamp)
     }
 
     /// The day and the time of day in UTC.
@@ -338,6 +343,7 @@ mod tests {
             "2030-01-01T00:60:00Z",
             "2030-01-01T00:00:60Z",
             "2030-01-01T00:00:00+24:00",
+            "0000-01-01T00:00:00+00:01",
         ] {
             assert_eq!(Timestamp::parse(text), Err(DateError::NoSuchTime), "{text}");
         }
