@@ -1,5 +1,6 @@
 //! The controllers that look after nodes, endpoints, budgets and garbage, played on a scripted
 //! world with the timelines that were recorded of the originals.
 
+mod endpoints;
 mod nodes;
 mod world;
