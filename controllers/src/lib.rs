@@ -12,6 +12,7 @@
 
 mod config;
 mod direct;
+pub mod disruption;
 pub mod endpointslice;
 mod framework;
 mod manager;

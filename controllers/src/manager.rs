@@ -6,6 +6,7 @@ use seatrial_api::units::SimTime;
 
 use crate::Config;
 use crate::direct::Direct;
+use crate::disruption::{DisruptionController, StaleDisruption};
 use crate::endpointslice::EndpointSliceController;
 use crate::framework::{Caches, Event, Runner, Surroundings, split_token};
 use crate::node_lifecycle::NodeLifecycleTimer;
@@ -101,6 +102,8 @@ macro_rules! queued {
 queued! {
     1 replicaset: ReplicaSetController,
     21 endpointslice: EndpointSliceController,
+    22 disruption: DisruptionController,
+    23 stale_disruption: StaleDisruption,
 }
 
 /// All controllers over shared caches.
