@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn healthy_pods_are_ready_not_terminating_and_not_about_to_go() {
-        let mut pods = vec![
+        let mut pods = [
             pod(0, true, None),
             pod(1, false, None),
             pod(2, true, None),
