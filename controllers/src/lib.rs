@@ -11,6 +11,7 @@
 )]
 
 mod config;
+mod deployment;
 mod direct;
 pub mod endpointslice;
 mod framework;

@@ -5,6 +5,7 @@ use seatrial_api::request::{ApiError, Reply};
 use seatrial_api::units::SimTime;
 
 use crate::Config;
+use crate::deployment::DeploymentController;
 use crate::direct::Direct;
 use crate::endpointslice::EndpointSliceController;
 use crate::framework::{Caches, Event, Runner, Surroundings, split_token};
@@ -100,6 +101,7 @@ macro_rules! queued {
 
 queued! {
     1 replicaset: ReplicaSetController,
+    2 deployment: DeploymentController,
     21 endpointslice: EndpointSliceController,
 }
 
