@@ -11,6 +11,7 @@
 )]
 
 mod config;
+mod deployment;
 mod direct;
 pub mod disruption;
 pub mod endpointslice;

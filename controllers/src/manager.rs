@@ -5,6 +5,7 @@ use seatrial_api::request::{ApiError, Reply};
 use seatrial_api::units::SimTime;
 
 use crate::Config;
+use crate::deployment::DeploymentController;
 use crate::direct::Direct;
 use crate::disruption::{DisruptionController, StaleDisruption};
 use crate::endpointslice::EndpointSliceController;
@@ -101,6 +102,7 @@ macro_rules! queued {
 
 queued! {
     1 replicaset: ReplicaSetController,
+    2 deployment: DeploymentController,
     21 endpointslice: EndpointSliceController,
     22 disruption: DisruptionController,
     23 stale_disruption: StaleDisruption,
