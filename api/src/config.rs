@@ -14,6 +14,8 @@ pub struct Namespace {
     pub meta: ObjectMeta,
     /// Whether it is going away with all that is in it.
     pub terminating: bool,
+    /// Whether its controller has emptied it and given its `spec.finalizers` up.
+    pub finalized: bool,
     /// Conditions, which tell what holds its deletion up.
     pub conditions: Vec<Condition>,
 }

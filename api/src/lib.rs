@@ -3,9 +3,12 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
 
 pub mod autoscaling;
+pub mod calendar;
 pub mod client;
 pub mod config;
 pub mod container;
+pub mod document;
+pub mod duration;
 pub mod labels;
 pub mod machine;
 pub mod meta;
@@ -13,6 +16,7 @@ pub mod node;
 pub mod object;
 pub mod pod;
 pub mod policy;
+pub mod quantity;
 pub mod request;
 mod requests;
 pub mod resources;
@@ -20,6 +24,7 @@ pub mod runtime;
 pub mod scheduling;
 pub mod service;
 pub mod storage;
+pub mod store;
 pub mod stream;
 pub mod symbol;
 pub mod units;

@@ -121,6 +121,32 @@ pub struct Deletion {
     pub grace_seconds: u32,
 }
 
+/// An optional [`Deletion`] in sixteen bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PackedDeletion {
+    /// The instant with its sign inverted, so that the start of the run is no zero.
+    at: Option<std::num::NonZeroI64>,
+    grace_seconds: u32,
+}
+
+impl PackedDeletion {
+    /// Packs a deletion.
+    pub fn new(deletion: Option<Deletion>) -> PackedDeletion {
+        PackedDeletion {
+            at: deletion.and_then(|deletion| std::num::NonZeroI64::new(deletion.at.nanos() ^ i64::MIN)),
+            grace_seconds: deletion.map_or(0, |deletion| deletion.grace_seconds),
+        }
+    }
+
+    /// The deletion, if there is one.
+    pub fn get(self) -> Option<Deletion> {
+        self.at.map(|at| Deletion {
+            at: SimTime::from_nanos(at.get() ^ i64::MIN),
+            grace_seconds: self.grace_seconds,
+        })
+    }
+}
+
 /// Parts of the metadata that few objects have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetaExtra {
@@ -142,15 +168,14 @@ pub struct ObjectMeta {
     /// The row of the object in the store's arena of its kind, assigned at creation and never
     /// used again, so that it identifies the object like its uid. Not visible at the border.
     pub id: u32,
-    /// `deletionGracePeriodSeconds`; meaningful only while `deletion_at` is set.
-    deletion_grace: u32,
     /// `resourceVersion`: the store's revision of the last write; 0 before the first.
     pub resource_version: u64,
     /// `generation`: raised when the spec changes; 0 for kinds without one.
     pub generation: i64,
     /// `creationTimestamp`, in whole seconds at the border.
     pub created: SimTime,
-    deletion_at: Option<std::num::NonZeroI64>,
+    /// The deletion in progress, if there is one.
+    pub deletion: PackedDeletion,
     /// `labels`.
     pub labels: Labels,
     /// `annotations`.
@@ -169,23 +194,17 @@ impl ObjectMeta {
 
     /// The deletion in progress, if there is one.
     pub fn deletion(&self) -> Option<Deletion> {
-        self.deletion_at.map(|at| Deletion {
-            // Stored with its sign inverted, so that the start of the run is no zero.
-            at: SimTime::from_nanos(at.get() ^ i64::MIN),
-            grace_seconds: self.deletion_grace,
-        })
+        self.deletion.get()
     }
 
     /// Begins, changes or takes back a deletion.
     pub fn set_deletion(&mut self, deletion: Option<Deletion>) {
-        self.deletion_at =
-            deletion.and_then(|deletion| std::num::NonZeroI64::new(deletion.at.nanos() ^ i64::MIN));
-        self.deletion_grace = deletion.map_or(0, |deletion| deletion.grace_seconds);
+        self.deletion = PackedDeletion::new(deletion);
     }
 
     /// Whether the object is going away.
     pub fn is_deleting(&self) -> bool {
-        self.deletion_at.is_some()
+        self.deletion.get().is_some()
     }
 
     /// All owners.

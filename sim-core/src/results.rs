@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use compact_str::CompactString;
+use seatrial_api::labels::Labels;
 use seatrial_api::meta::OwnerRef;
 use seatrial_api::pod::PodPhase;
 use seatrial_api::resources::Resources;
@@ -77,6 +78,8 @@ pub struct PodRow {
     pub namespace: Symbol,
     /// The name.
     pub name: CompactString,
+    /// Its labels, shared by siblings, for the checks that select pods.
+    pub labels: Labels,
     /// The managing controller's reference, shared by siblings.
     pub owners: Option<Arc<Vec<OwnerRef>>>,
     /// The topmost owner as `Kind/name` (a Deployment rather than its ReplicaSet); empty for bare pods.
