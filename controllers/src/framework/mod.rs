@@ -9,13 +9,16 @@
 //! Controllers that are no queues of objects (node life cycle, taint eviction, the garbage
 //! collector) are fed by [`crate::ControllerManager`] directly and act through a [`Port`].
 
+mod activity;
 mod cache;
 mod client;
 mod expectations;
+mod ownership;
 mod pods;
 mod queue;
 mod runner;
 mod selectors;
+mod template;
 
 use std::borrow::Cow;
 
@@ -27,13 +30,16 @@ use smallvec::SmallVec;
 
 use crate::{Config, ControllerTimer};
 
+pub(crate) use activity::{is_terminating, min_ready, next_availability, ready_since, restarts};
 pub(crate) use cache::{Caches, RowIndex, RowList, Table};
 pub(crate) use client::Client;
 pub(crate) use expectations::Expectations;
+pub(crate) use ownership::{Parentage, adoption, claim_failed, controller_ref, release};
 pub(crate) use pods::PodTable;
 pub(crate) use queue::{RetryPolicy, WorkQueue};
 pub(crate) use runner::{Runner, Surroundings};
 pub(crate) use selectors::SelectorIndex;
+pub(crate) use template::{POD_TEMPLATE_HASH, same_template, template_hash};
 
 /// A change that the watch has shown; the caches contain it already.
 #[derive(Debug)]
