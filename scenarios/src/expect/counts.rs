@@ -5,7 +5,7 @@ use seatrial_api::units::Span;
 use seatrial_sim_core::results::{EventRow, Results};
 
 use super::window::Interval;
-use super::{Evictor, Limits, Verdict, counted, figure, full_name, short};
+use super::{Evictor, Limits, Verdict, counted, full_name, short};
 
 /// How many pods were evicted.
 pub(super) fn evictions(results: &Results, limits: Limits, by: &[Evictor]) -> Verdict {
@@ -16,7 +16,8 @@ pub(super) fn evictions(results: &Results, limits: Limits, by: &[Evictor]) -> Ve
         (Evictor::Pressure, counts.pressure, "under pressure"),
         (Evictor::Preemption, counts.preemption, "by preemption"),
     ];
-    let meant: Vec<_> = all.into_iter().filter(|(evictor, ..)| by.is_empty() || by.contains(evictor)).collect();
+    let meant: Vec<_> =
+        all.into_iter().filter(|(evictor, ..)| by.is_empty() || by.contains(evictor)).collect();
     let total: u64 = meant.iter().map(|(_, count, _)| count).sum();
     let parts: Vec<String> =
         meant.iter().filter(|part| part.1 > 0).map(|(_, count, words)| format!("{count} {words}")).collect();
@@ -26,7 +27,7 @@ pub(super) fn evictions(results: &Results, limits: Limits, by: &[Evictor]) -> Ve
     Verdict {
         passed: limits.admit(total as f64),
         found: format!("{}{detail}", counted(total as usize, "eviction")),
-        expected: format!("{} evictions{who}", limits.words()),
+        expected: format!("{}{who}", limits.of("eviction")),
         ..Verdict::default()
     }
 }
@@ -52,7 +53,9 @@ pub(super) fn jobs(results: &Results, window: &Interval, within: Option<Span>, j
     let expected = format!("{} Complete{limit}", counted(jobs.len(), "Job"));
     let completed = |job: Symbol| {
         let is_it = |row: &&EventRow| {
-            row.kind == "Job" && row.reason == JOB_COMPLETED && full_name(row.namespace, &row.name) == job.as_str()
+            row.kind == "Job"
+                && row.reason == JOB_COMPLETED
+                && full_name(row.namespace, &row.name) == job.as_str()
         };
         results.event_rows.iter().find(is_it).map(|row| row.time)
     };
@@ -60,7 +63,9 @@ pub(super) fn jobs(results: &Results, window: &Interval, within: Option<Span>, j
     for &job in jobs {
         let at = completed(job);
         if at.is_none_or(|at| at > deadline) {
-            let found = at.map_or("not complete".to_owned(), |at| format!("complete after {}", short(at - window.from)));
+            let found = at.map_or("not complete".to_owned(), |at| {
+                format!("complete after {}", short(at - window.from))
+            });
             return Verdict { passed: false, at, object: format!("job {job}"), found, expected };
         }
         last = last.max(at.map(|at| (at, job)));
@@ -69,7 +74,8 @@ pub(super) fn jobs(results: &Results, window: &Interval, within: Option<Span>, j
         passed: true,
         at: last.map(|(at, _)| at),
         object: last.map_or(String::new(), |(_, job)| format!("job {job}")),
-        found: last.map_or("no Job".to_owned(), |(at, _)| format!("all complete after {}", short(at - window.from))),
+        found: last
+            .map_or("no Job".to_owned(), |(at, _)| format!("all complete after {}", short(at - window.from))),
         expected,
     }
 }
@@ -94,14 +100,15 @@ pub(super) fn events(
     // The row that is one too many, or else the first.
     let surplus = counts.max.and_then(|max| rows.get(max as usize)).filter(|_| !passed);
     let decisive = surplus.or(rows.first());
-    let about = object.map_or(String::new(), |(namespace, name)| format!(" about {}", full_name(*namespace, name)));
+    let about =
+        object.map_or(String::new(), |(namespace, name)| format!(" about {}", full_name(*namespace, name)));
     Verdict {
         passed,
         at: decisive.map(|row| row.time),
         object: decisive.map_or(String::new(), |row| {
             format!("{} {}", row.kind.as_str().to_lowercase(), full_name(row.namespace, &row.name))
         }),
-        found: format!("{} {reason}", figure(rows.len() as f64)),
-        expected: format!("{} {reason}{about}{}", counts.words(), window.words(results)),
+        found: format!("{} {reason}", counted(rows.len(), "event")),
+        expected: format!("{} {reason}{about}{}", counts.of("event"), window.words(results)),
     }
 }

@@ -190,6 +190,12 @@ impl Limits {
         self.min.is_none_or(|min| value >= min) && self.max.is_none_or(|max| value <= max)
     }
 
+    /// `at least 2 and at most 5 pods`.
+    fn of(&self, noun: &str) -> String {
+        let last = self.max.or(self.min);
+        format!("{} {noun}{}", self.words(), if last == Some(1.0) { "" } else { "s" })
+    }
+
     /// `at least 2 and at most 5`.
     fn words(&self) -> String {
         match (self.min, self.max) {

@@ -18,13 +18,12 @@ pub(super) fn phases(
 ) -> Verdict {
     let stays: Vec<Stay<'_>> =
         filter.select(results).filter_map(|pod| Stay::of(pod, phase, longer_than, window)).collect();
-    let what = format!("{}{}", phase.as_str(), longer_than.map_or(String::new(), |span| format!(" longer than {}", short(span))));
-    let expected = format!(
-        "{} pods {what}{}{}",
-        counts.words(),
-        filter.words(),
-        window.words(results)
+    let what = format!(
+        "{}{}",
+        phase.as_str(),
+        longer_than.map_or(String::new(), |span| format!(" longer than {}", short(span)))
     );
+    let expected = format!("{} {what}{}{}", counts.of("pod"), filter.words(), window.words(results));
     let course = course(&stays, window);
     let extreme = |more: bool| {
         let key = |point: &&Point<'_>| if more { point.count } else { -point.count };
@@ -35,12 +34,14 @@ pub(super) fn phases(
     let decisive = broken.or_else(|| extreme(counts.max.is_some()));
     let count = decisive.map_or(0, |point| point.count);
     let at_that_time = decisive.and_then(|point| point.pod).filter(|_| count > 0);
-    let longest = stays.iter().map(|stay| stay.length).max().filter(|_| broken.is_some() && longer_than.is_some());
+    let longest =
+        stays.iter().map(|stay| stay.length).max().filter(|_| broken.is_some() && longer_than.is_some());
     let longest = longest.map_or(String::new(), |span| format!(", the longest for {}", short(span)));
     Verdict {
         passed: broken.is_none(),
         at: decisive.filter(|_| broken.is_some() || count > 0).map(|point| point.at),
-        object: at_that_time.map_or(String::new(), |pod| format!("pod {}", full_name(pod.namespace, &pod.name))),
+        object: at_that_time
+            .map_or(String::new(), |pod| format!("pod {}", full_name(pod.namespace, &pod.name))),
         found: format!("{} {what}{longest}", counted(count as usize, "pod")),
         expected,
     }
@@ -57,19 +58,14 @@ struct Stay<'r> {
 }
 
 impl<'r> Stay<'r> {
-    fn of(
-        pod: &'r PodRow,
-        phase: Phase,
-        longer_than: Option<Span>,
-        window: &Interval,
-    ) -> Option<Stay<'r>> {
+    fn of(pod: &'r PodRow, phase: Phase, longer_than: Option<Span>, window: &Interval) -> Option<Stay<'r>> {
         let end = window.to + Span::from_nanos(1);
         let (begin, until) = phase.stay(pod)?;
         let until = until.unwrap_or(end).min(end);
         // An instant later than the limit, for at the limit itself it is not exceeded.
         let counted = longer_than.map_or(begin, |limit| begin + limit + Span::from_nanos(1));
         let from = counted.max(window.from);
-        (from < until).then(|| Stay { pod, from, to: until, length: until - begin })
+        (from < until).then(|| Stay { pod, from, to: until, length: until.min(window.to) - begin })
     }
 }
 
@@ -141,7 +137,7 @@ pub(super) fn restarts(results: &Results, limits: Limits, filter: &PodFilter) ->
         at: None,
         object: object.map_or(String::new(), |pod| format!("pod {}", full_name(pod.namespace, &pod.name))),
         found: counted(restarts as usize, "restart"),
-        expected: format!("{} restarts of a pod{}", limits.words(), filter.words()),
+        expected: format!("{} of a pod{}", limits.of("restart"), filter.words()),
     }
 }
 
@@ -167,7 +163,8 @@ pub(super) fn start_latency(
         100 => "longest".to_owned(),
         percent => format!("p{percent}"),
     };
-    let wanted: Vec<String> = limits.iter().map(|limit| format!("{} at most {}", words(limit), short(limit.limit))).collect();
+    let wanted: Vec<String> =
+        limits.iter().map(|limit| format!("{} at most {}", words(limit), short(limit.limit))).collect();
     let expected = format!("start latency{}{}: {}", filter.words(), window.words(results), wanted.join(", "));
     let samples: Vec<_> = limits.iter().map(|limit| (limit, rank(&latencies, limit.percent))).collect();
     if latencies.is_empty() {

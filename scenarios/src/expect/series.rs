@@ -5,7 +5,7 @@ use seatrial_api::units::{SimTime, Span};
 use seatrial_sim_core::results::{Metric, Results, Series};
 
 use super::window::Interval;
-use super::{Limits, ShareMetrics, Verdict, clock, figure, short};
+use super::{Limits, ShareMetrics, Verdict, clock, counted, figure, short};
 
 /// The values of a series in an interval: the one at its beginning, then each change in it.
 fn values<'r>(series: &'r Series, span: &Interval) -> impl Iterator<Item = (SimTime, f64)> + Clone + 'r {
@@ -17,16 +17,13 @@ fn values<'r>(series: &'r Series, span: &Interval) -> impl Iterator<Item = (SimT
 }
 
 /// Values with the instants up to which they hold.
-fn stretches<'r>(
-    series: &'r Series,
-    span: &Interval,
-) -> impl Iterator<Item = (SimTime, SimTime, f64)> + 'r {
+fn stretches<'r>(series: &'r Series, span: &Interval) -> impl Iterator<Item = (SimTime, SimTime, f64)> + 'r {
     let (values, to) = (values(series, span), span.to);
     let ends = values.clone().skip(1).map(|point| point.0).chain([to]);
     values.zip(ends).map(|((from, value), until)| (from, until, value))
 }
 
-fn find<'r>(results: &'r Results, metric: Metric, object: Symbol) -> Option<&'r Series> {
+fn find(results: &Results, metric: Metric, object: Symbol) -> Option<&Series> {
     results.series.iter().find(|series| series.metric == metric && series.object == object)
 }
 
@@ -38,7 +35,11 @@ fn after_grace(window: &Interval, within: Span) -> Option<Interval> {
 }
 
 fn too_short(expected: String) -> Verdict {
-    Verdict { found: "the run was over before that could be judged".to_owned(), expected, ..Verdict::default() }
+    Verdict {
+        found: "the run was over before that could be judged".to_owned(),
+        expected,
+        ..Verdict::default()
+    }
 }
 
 /// ` within 8m of loss (10m)` and the like.
@@ -79,7 +80,8 @@ pub(super) fn deployments(
     }
     let Some(judged) = after_grace(window, within) else { return too_short(expected) };
     let outage = |series: &&&Series| first_outage(series, &judged);
-    let worst = all.iter().filter_map(|series| Some((outage(&series)?, series))).min_by_key(|(outage, _)| outage.0);
+    let worst =
+        all.iter().filter_map(|series| Some((outage(&series)?, series))).min_by_key(|(outage, _)| outage.0);
     if let Some(((at, until), series)) = worst {
         let until = until.map_or("the end".to_owned(), clock);
         let began = clock(outage_begin(series, at));
@@ -100,7 +102,12 @@ pub(super) fn deployments(
             found: format!("all Available after {}", short(at - window.from)),
             expected,
         },
-        None => Verdict { passed: true, found: "all Available throughout".to_owned(), expected, ..Verdict::default() },
+        None => Verdict {
+            passed: true,
+            found: "all Available throughout".to_owned(),
+            expected,
+            ..Verdict::default()
+        },
     }
 }
 
@@ -157,7 +164,8 @@ pub(super) fn service(
         let found = "it had no pods to speak for".to_owned();
         return Verdict { object, found, expected, ..Verdict::default() };
     };
-    let passed = availability.is_none_or(|limits| limits.admit(pct)) && downtime.is_none_or(|limit| down <= limit);
+    let passed =
+        availability.is_none_or(|limits| limits.admit(pct)) && downtime.is_none_or(|limit| down <= limit);
     // The lowest point is where a reader looks first.
     let lowest = series.into_iter().flat_map(|series| values(series, window)).filter(|point| point.1 < 100.0);
     let lowest = lowest.reduce(|low, next| if next.1 < low.1 { next } else { low });
@@ -181,13 +189,13 @@ fn availability_in(series: &Series, span: &Interval) -> Option<(f64, Span)> {
 
 /// How many nodes are Ready.
 pub(super) fn nodes(results: &Results, window: &Interval, within: Span, counts: Limits) -> Verdict {
-    let expected = format!("{} nodes Ready{}", counts.words(), in_time(window, within, results));
+    let expected = format!("{} Ready{}", counts.of("node"), in_time(window, within, results));
     let Some(judged) = after_grace(window, within) else { return too_short(expected) };
     let Some(series) = find(results, Metric::NodesReady, Symbol::empty()) else {
         return Verdict { found: "there was no node".to_owned(), expected, ..Verdict::default() };
     };
     let (passed, at, value) = held(series, &judged, counts);
-    let found = format!("{} nodes Ready", figure(value.unwrap_or(0.0)));
+    let found = format!("{} Ready", counted(value.unwrap_or(0.0) as usize, "node"));
     Verdict { passed: passed && value.is_some(), at, object: String::new(), found, expected }
 }
 
@@ -199,7 +207,8 @@ fn held(series: &Series, span: &Interval, limits: Limits) -> (bool, Option<SimTi
         if !limits.admit(value) {
             return (false, Some(at), Some(value));
         }
-        let closer = closest.is_none_or(|(_, best)| if limits.max.is_some() { value > best } else { value < best });
+        let closer =
+            closest.is_none_or(|(_, best)| if limits.max.is_some() { value > best } else { value < best });
         if closer {
             closest = Some((at, value));
         }
@@ -251,7 +260,8 @@ pub(super) fn share(
 
 /// The share that one series is of another, in percent, stretch by stretch.
 fn shares(part: &Series, whole: &Series, span: &Interval) -> Vec<(SimTime, SimTime, f64)> {
-    let mut instants: Vec<SimTime> = values(part, span).chain(values(whole, span)).map(|point| point.0).collect();
+    let mut instants: Vec<SimTime> =
+        values(part, span).chain(values(whole, span)).map(|point| point.0).collect();
     instants.sort_unstable();
     instants.dedup();
     let ends = instants.iter().copied().skip(1).chain([span.to]).collect::<Vec<_>>();
@@ -275,13 +285,13 @@ pub(super) fn hpa_reaches(
         None => window.clone(),
     };
     let deadline = within.map_or(window.words(results), |within| in_time(window, within, results));
-    let expected = format!("{} replicas at some time{deadline}", replicas.words());
+    let expected = format!("{} at some time{deadline}", replicas.of("replica"));
     let object = format!("hpa {hpa}");
     let Some(series) = find(results, Metric::HpaReplicas, hpa) else {
         return Verdict { object, found: "it was never there".to_owned(), expected, ..Verdict::default() };
     };
     if let Some((at, value)) = values(series, &span).find(|point| replicas.admit(point.1)) {
-        let found = format!("{} replicas after {}", figure(value), short(at - window.from));
+        let found = format!("{} after {}", counted(value as usize, "replica"), short(at - window.from));
         return Verdict { passed: true, at: Some(at), object, found, expected };
     }
     let better = |best: (SimTime, f64), next: (SimTime, f64)| {
@@ -289,8 +299,9 @@ pub(super) fn hpa_reaches(
         if nearer { next } else { best }
     };
     let best = values(series, &span).reduce(better);
-    let word = if replicas.min.is_some() { "most" } else { "least" };
-    let found = best.map_or("it was not there".to_owned(), |(_, value)| format!("at {word} {} replicas", figure(value)));
+    let word = if replicas.min.is_some() { "above" } else { "below" };
+    let never = |(_, value)| format!("never {word} {}", counted(value as usize, "replica"));
+    let found = best.map_or("it was not there".to_owned(), never);
     Verdict { passed: false, at: best.map(|point| point.0), object, found, expected }
 }
 
@@ -310,14 +321,15 @@ pub(super) fn metric(
         .peekable();
     if all.peek().is_none() {
         let found = "there is no such series".to_owned();
-        let object = object.map_or(String::new(), |object| object.to_string());
+        let object = object.map_or(String::new(), |object| named(metric, object));
         return Verdict { object, found, expected, ..Verdict::default() };
     }
     let mut decisive: Option<Verdict> = None;
     for series in all {
         let (passed, at, value) = held(series, window, limits);
         let found = value.map_or("no value".to_owned(), figure);
-        let verdict = Verdict { passed, at, object: series.object.to_string(), found, expected: expected.clone() };
+        let verdict =
+            Verdict { passed, at, object: named(metric, series.object), found, expected: expected.clone() };
         // The first that breaks the limits decides, in order of time.
         let earlier = |best: &Verdict| match (best.passed, passed) {
             (true, false) => true,
@@ -329,4 +341,16 @@ pub(super) fn metric(
         }
     }
     decisive.unwrap_or_default()
+}
+
+/// An object with the word for what it is.
+fn named(metric: Metric, object: Symbol) -> String {
+    let kind = match metric {
+        Metric::DeploymentAvailable | Metric::DeploymentReplicasAvailable => "deployment",
+        Metric::ServiceAvailabilityPct => "service",
+        Metric::HpaReplicas => "hpa",
+        Metric::NodeCpuAllocatedMillicores | Metric::NodeMemoryAllocatedBytes => "node",
+        _ => return object.to_string(),
+    };
+    format!("{kind} {object}")
 }

@@ -2,7 +2,6 @@
 
 use compact_str::CompactString;
 use seatrial_api::document::{FieldPath, Node};
-use seatrial_api::duration;
 use seatrial_api::units::Span;
 
 use super::pods::SelectorField;
@@ -55,17 +54,6 @@ impl Field for AnchorField {
     fn schema(_: &mut Definitions) -> JsonSchema {
         let examples = ["10m", "zone-loss", "zone-loss.end"].map(text);
         JsonSchema::of_type("string").with("examples", crate::schema::list(examples))
-    }
-}
-
-impl AnchorField {
-    /// As written.
-    pub(crate) fn text(&self) -> String {
-        match self {
-            AnchorField::At(span) => duration::to_text(*span),
-            AnchorField::Begin(name) => name.to_string(),
-            AnchorField::End(name) => format!("the end of {name}"),
-        }
     }
 }
 

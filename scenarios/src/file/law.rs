@@ -61,30 +61,48 @@ enum Parameter {
 
 use Parameter::{Amount as A, Count, Shape, Table};
 
-/// The distributions: name, what it is for, parameters.
-const LAWS: [(&str, &str, &[(&str, Parameter)]); 10] = [
-    ("constant", "Always the same value.", &[("value", A)]),
-    ("uniform", "Every value from `low` to `high` is equally likely.", &[("low", A), ("high", A)]),
-    ("exponential", "The time between events that happen independently at a steady rate.", &[("mean", A)]),
-    ("normal", "A bell curve; what would be negative is zero.", &[("mean", A), ("deviation", A)]),
-    (
+/// A kind of distribution, as files name it.
+struct Kind {
+    name: &'static str,
+    about: &'static str,
+    parameters: &'static [(&'static str, Parameter)],
+}
+
+const fn kind(
+    name: &'static str,
+    about: &'static str,
+    parameters: &'static [(&'static str, Parameter)],
+) -> Kind {
+    Kind { name, about, parameters }
+}
+
+const KINDS: [Kind; 10] = [
+    kind("constant", "Always the same value.", &[("value", A)]),
+    kind("uniform", "Every value from low to high is equally likely.", &[("low", A), ("high", A)]),
+    kind(
+        "exponential",
+        "The time between events that happen independently at a steady rate.",
+        &[("mean", A)],
+    ),
+    kind("normal", "A bell curve; what would be negative is zero.", &[("mean", A), ("deviation", A)]),
+    kind(
         "lognormal",
         "The usual shape of a latency. Samples are kept within a tenth of the median and three times the p99.",
         &[("median", A), ("p99", A)],
     ),
-    (
+    kind(
         "weibull",
         "Life times: shape below 1 for early failures, above 1 for wear.",
         &[("scale", A), ("shape", Shape)],
     ),
-    (
+    kind(
         "pareto",
         "Heavy tails: the chance of exceeding x is (minimum/x)^shape.",
         &[("minimum", A), ("shape", Shape)],
     ),
-    ("gamma", "The Gamma distribution, by its mean.", &[("mean", A), ("shape", Shape)]),
-    ("erlang", "The sum of so many exponential stages, by its mean.", &[("mean", A), ("stages", Count)]),
-    ("empirical", "Observed values, each as often as its weight says.", &[("values", Table)]),
+    kind("gamma", "The Gamma distribution, by its mean.", &[("mean", A), ("shape", Shape)]),
+    kind("erlang", "The sum of so many exponential stages, by its mean.", &[("mean", A), ("stages", Count)]),
+    kind("empirical", "Observed values, each as often as its weight says.", &[("values", Table)]),
 ];
 
 impl<T: Amount> Field for Law<T> {
@@ -92,7 +110,7 @@ impl<T: Amount> Field for Law<T> {
         if node.as_mapping().is_none() {
             return T::read(node, path, reader).map(|value| Law(Distribution::Constant { value }));
         }
-        let names = LAWS.map(|(name, ..)| name);
+        let names = KINDS.map(|kind| kind.name);
         let Some(word) = node.get("distribution").filter(|word| !word.is_null()) else {
             let found = node.to_string();
             reader.error(node.position, path, |error| {
@@ -100,7 +118,7 @@ impl<T: Amount> Field for Law<T> {
             });
             return None;
         };
-        let Some((name, _, parameters)) = LAWS.iter().find(|(name, ..)| word.as_str() == Some(name)) else {
+        let Some(kind) = KINDS.iter().find(|kind| word.as_str() == Some(kind.name)) else {
             let near = word.as_str().and_then(|typed| nearest(typed, names));
             reader.error(word.position, &path.key("distribution"), |error| {
                 let error = error.expected(one_of(&names), word.to_string());
@@ -109,17 +127,17 @@ impl<T: Amount> Field for Law<T> {
             return None;
         };
         let mut known = vec!["distribution"];
-        known.extend(parameters.iter().map(|(key, _)| *key));
+        known.extend(kind.parameters.iter().map(|(key, _)| *key));
         let fields = reader.mapping(node, path, &known)?;
         let kept = fields.check(&[], reader);
-        let law = Parameters { fields: &fields, reader }.law(name);
+        let law = Parameters { fields: &fields, reader }.law(kind.name);
         kept.and(law).and_then(|law| checked(law, node, path, reader))
     }
 
     fn schema(definitions: &mut Definitions) -> JsonSchema {
         definitions.shared(T::LAW, |definitions| {
             let amount = T::schema(definitions);
-            let shapes = LAWS.iter().map(|(name, about, parameters)| {
+            let shapes = KINDS.iter().map(|Kind { name, about, parameters }| {
                 let law = JsonSchema::default().with("const", text(*name)).into_value();
                 let properties = parameters.iter().map(|&(key, parameter)| {
                     let schema = match parameter {

@@ -8,17 +8,18 @@ pub(crate) mod nodes;
 pub(crate) mod pods;
 pub(crate) mod timeline;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use seatrial_api::calendar::Timestamp;
 use seatrial_api::document::{
-    Diagnostic, Diagnostics, DuplicateKeys, FieldPath, Node, Position, read_documents,
+    Diagnostic, Diagnostics, DuplicateKeys, FieldPath, Node, Position, Value, read_documents,
 };
 use seatrial_api::units::Span;
 use seatrial_api::version::KubernetesVersion;
 
 use crate::schema::{
-    Definitions, Field, JsonSchema, Name, Placed, Reader, Rule, Text, choice, list, nearest, record, text,
+    Definitions, Field, JsonSchema, Name, Placed, Reader, Text, choice, list, nearest, one_of, record, text,
 };
 
 /// `apiVersion` of our own files.
@@ -26,7 +27,7 @@ pub(crate) const API_VERSION: &str = "seatrial/v1";
 
 record! {
     /// A scenario: the machines, what runs on them, what happens to them, and what is expected.
-    pub(crate) struct ScenarioFile {
+    pub(crate) lenient struct ScenarioFile {
         /// The version of the format.
         _api_version("apiVersion"): ApiVersion,
         /// The kind of file.
@@ -45,28 +46,27 @@ record! {
         kubernetes_version("kubernetesVersion"): VersionField = "'1.36'",
         /// The scheduling policy, by name.
         policy("policy"): Option<Placed<Text>>,
-        /// A KubeSchedulerConfiguration file, relative to this file.
-        scheduler_config("schedulerConfig"): Option<Placed<Text>>,
-        /// Pools of machines.
-        nodes("nodes"): Vec<nodes::Pool>,
+        /// Pools of machines. Without pools, and without nodes in the state, there are three machines on which the manifests fit.
+        nodes("nodes"): Several<nodes::Pool>,
         /// The control plane.
         control_plane("controlPlane"): Option<ControlPlane>,
         /// How fast the parts of the cluster are.
         latency("latency"): Option<latency::Latency>,
+        /// A dump of a running cluster, relative to this file, from which the run starts: `kubectl get nodes,pods,... -A -o yaml`.
+        state("state"): Option<Placed<Text>>,
         /// Objects that are applied at the start: files and folders relative to this file, YAML texts, or objects.
-        manifests("manifests"): Vec<ManifestSource>,
+        manifests("manifests"): Several<ManifestSource>,
         /// How pods behave, where their manifests cannot say. The first profile that selects a pod counts.
-        pod_profiles("podProfiles"): Vec<pods::Profile>,
+        pod_profiles("podProfiles"): Several<pods::Profile>,
         /// How images behave at their registry.
-        images("images"): Vec<pods::Image>,
+        images("images"): Several<pods::Image>,
         /// What people do during the run.
-        timeline("timeline"): Vec<timeline::Entry>,
+        timeline("timeline"): Several<timeline::Entry>,
         /// What breaks.
-        faults("faults"): Vec<faults::FaultEntry>,
+        faults("faults"): Several<faults::FaultEntry>,
         /// What is expected of the run.
-        expect("expect"): Vec<expect::Expect>,
+        expect("expect"): Several<expect::Expect>,
     }
-    rules [Rule::AtMostOne(&["policy", "schedulerConfig"])]
 }
 
 choice! {
@@ -105,22 +105,18 @@ record! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VersionField(pub(crate) KubernetesVersion);
 
-const VERSIONS: [(&str, KubernetesVersion); 2] =
-    [("1.36", KubernetesVersion::V1_36), ("1.34", KubernetesVersion::V1_34)];
+const VERSIONS: [&str; 2] = ["1.36", "1.34"];
 
 impl Field for VersionField {
     fn read(node: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<VersionField> {
         let written = node.as_str().map_or_else(|| node.value.to_string(), str::to_owned);
-        match VERSIONS.iter().find(|(name, _)| *name == written) {
-            Some(&(_, version)) => Some(VersionField(version)),
-            None => reader.wrong(node, path, &crate::schema::one_of(&VERSIONS.map(|(name, _)| name))),
-        }
+        let version = KubernetesVersion::parse(&written).map(VersionField);
+        version.or_else(|| reader.wrong(node, path, &one_of(&VERSIONS)))
     }
 
     fn schema(_: &mut Definitions) -> JsonSchema {
-        let numbers = VERSIONS.iter().filter_map(|(name, _)| name.parse().ok());
-        let numbers = numbers.map(seatrial_api::document::Value::Float);
-        let words = VERSIONS.iter().map(|(name, _)| text(*name));
+        let numbers = VERSIONS.iter().filter_map(|name| name.parse().ok()).map(Value::Float);
+        let words = VERSIONS.iter().map(|name| text(*name));
         JsonSchema::default().with("enum", list(words.chain(numbers)))
     }
 }
@@ -175,7 +171,38 @@ impl<T: Field> Field for OneOrMore<T> {
     }
 }
 
-/// Reads a scenario. `None` if it cannot be used, which `findings` say.
+/// A list from which elements with errors are left out, so that the others can be checked further.
+#[derive(Clone, Debug)]
+pub(crate) struct Several<T>(Vec<T>);
+
+impl<T> Deref for Several<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T: Field> Field for Several<T> {
+    fn read(node: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<Several<T>> {
+        let Some(elements) = node.as_sequence() else { return reader.wrong(node, path, "a list") };
+        let elements = elements.iter().enumerate();
+        Some(Several(
+            elements.filter_map(|(index, node)| T::read(node, &path.index(index), reader)).collect(),
+        ))
+    }
+
+    fn absent() -> Option<Several<T>> {
+        Some(Several(Vec::new()))
+    }
+
+    fn schema(definitions: &mut Definitions) -> JsonSchema {
+        Vec::<T>::schema(definitions)
+    }
+}
+
+/// Reads a scenario. What has errors, which `findings` say, is left out; `None` if there is nothing
+/// left.
 pub(crate) fn read_scenario(file: &str, bytes: &[u8], findings: &mut Diagnostics) -> Option<ScenarioFile> {
     let documents = read_documents(file, bytes, DuplicateKeys::Refused, findings);
     if documents.is_empty() && findings.has_errors() {

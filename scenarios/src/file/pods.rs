@@ -14,7 +14,7 @@ record! {
     /// How the pods that a selector matches behave.
     pub(crate) struct Profile {
         /// Which pods.
-        selector("selector"): SelectorField,
+        selector("selector"): Placed<SelectorField>,
         /// In which namespace; in all if absent.
         namespace("namespace"): Option<Text>,
         /// From a container's start until it could pass its probes, or is ready if it has none.
@@ -218,7 +218,7 @@ record! {
     /// How images behave at their registry.
     pub(crate) struct Image {
         /// The name of the image as the manifests write it, or its beginning and a `*`.
-        name("name"): Text,
+        name("name"): Placed<Text>,
         /// Compressed size.
         size("size"): Option<Bytes>,
         /// Whether every pull fails.

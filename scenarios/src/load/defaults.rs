@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use seatrial_api::autoscaling::HorizontalPodAutoscaler;
 use seatrial_api::document::{Diagnostic, Diagnostics, FieldPath, Position};
 use seatrial_api::node::{LABEL_HOSTNAME, LABEL_ZONE};
 use seatrial_api::object::{Kind, Object};
-use seatrial_api::pod::PodSpec;
+use seatrial_api::resources::{Resources, Scalars};
 use seatrial_api::symbol::Symbol;
 
 use super::nodes::PoolPlan;
-use super::objects::template;
+use super::objects::pod_spec;
 use crate::machines::{Demand, choose};
 
 /// How many machines there are if nobody says.
@@ -41,7 +42,8 @@ pub(super) fn pool_for(
         let value = values[0];
         let others = if values.len() > 1 { ", though others are asked for too" } else { "" };
         let warning = Diagnostic::warning(file, Position::NONE, &FieldPath::ROOT);
-        let message = format!("the machines get the label {key}={value}, for which node selectors ask{others}");
+        let message =
+            format!("the machines get the label {key}={value}, for which node selectors ask{others}");
         findings.push(warning.message(message).hint("describe machines in a scenario to have several kinds"));
         pool.labels.push((key, value));
     }
@@ -67,25 +69,14 @@ fn demand(objects: &[Object]) -> Demand {
     demand
 }
 
-fn add_times(
-    total: &mut seatrial_api::resources::Resources,
-    each: &seatrial_api::resources::Resources,
-    count: i64,
-) {
+fn add_times(total: &mut Resources, each: &Resources, count: i64) {
     let mut all = each.clone();
     all.cpu.0 = all.cpu.0.saturating_mul(count);
     all.memory.0 = all.memory.0.saturating_mul(count);
     all.ephemeral_storage.0 = all.ephemeral_storage.0.saturating_mul(count);
     let scalars = each.scalars.iter().map(|(name, amount)| (name, amount.saturating_mul(count)));
-    all.scalars = seatrial_api::resources::Scalars::new(scalars.collect());
+    all.scalars = Scalars::new(scalars.collect());
     total.add(&all);
-}
-
-fn pod_spec(object: &Object) -> Option<&PodSpec> {
-    match object {
-        Object::Pod(pod) => Some(&pod.spec),
-        other => template(other).map(|template| &*template.spec),
-    }
 }
 
 /// How many pods a workload may have.
@@ -98,7 +89,7 @@ fn size(object: &Object, objects: &[Object]) -> i64 {
         _ => 1,
     };
     let meta = object.meta();
-    let scales_it = |hpa: &seatrial_api::autoscaling::HorizontalPodAutoscaler| {
+    let scales_it = |hpa: &HorizontalPodAutoscaler| {
         hpa.meta.namespace == meta.namespace
             && hpa.target_kind == object.kind().as_str()
             && hpa.target_name == meta.name

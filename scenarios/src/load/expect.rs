@@ -5,14 +5,14 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 use seatrial_sim_core::results::Metric;
 
-use super::check::Checker;
+use super::check::{Checker, Referent};
 use super::objects::KnownObjects;
 use crate::expect::{
     Anchor, Check, Evictor, Expectation, Limits, PercentileLimit, Phase, PodFilter, ShareMetrics, Window,
 };
 use crate::file::expect::{
-    AnchorField, EventsExpect, EvictionWord, Expect, HpaExpect, JobsExpect, MetricExpect, Percentiles, PhaseWord,
-    ResourceWord,
+    AnchorField, EventsExpect, EvictionWord, Expect, HpaExpect, JobsExpect, MetricExpect, Percentiles,
+    PhaseWord, ResourceWord,
 };
 use crate::file::pods::SelectorField;
 use crate::schema::{Bounds, Name, ObjectName, Placed, Text};
@@ -37,7 +37,9 @@ impl Context<'_> {
             let Parts { name, after, before, within, check } = self.parts(expect, checker);
             if names.contains(&name.value.0) {
                 let twice = name.value.0;
-                checker.error(name, |error| error.message(format!("there is another expectation named {twice}")));
+                checker.error(name, |error| {
+                    error.message(format!("there is another expectation named {twice}"))
+                });
             }
             names.push(name.value.0);
             let window = self.window(name, after, before, within, checker);
@@ -77,8 +79,10 @@ impl Context<'_> {
             Expect::Deployments(deployments) => {
                 let namespace = deployments.namespace.as_ref().map(|Text(name)| Symbol::new(name));
                 let only = self.all_of(Kind::Deployment, &deployments.only, checker);
-                let check = only.map(|only| Check::Deployments { within: deployments.within, namespace, only });
-                let parts = Parts::of(&deployments.name, check).between(&deployments.after, &deployments.before);
+                let check =
+                    only.map(|only| Check::Deployments { within: deployments.within, namespace, only });
+                let parts =
+                    Parts::of(&deployments.name, check).between(&deployments.after, &deployments.before);
                 Parts { within: deployments.within, ..parts }
             }
             Expect::Jobs(jobs) => {
@@ -86,11 +90,12 @@ impl Context<'_> {
                 Parts { after: &jobs.after, within: jobs.within.unwrap_or(Span::ZERO), ..parts }
             }
             Expect::Service(service) => {
-                let check = self.object(Kind::Service, &service.service, checker).map(|name| Check::Service {
-                    service: name,
-                    availability: service.availability.as_ref().map(limits),
-                    downtime: service.downtime.as_ref().map(|downtime| downtime.max),
-                });
+                let check =
+                    self.object(Kind::Service, &service.service, checker).map(|name| Check::Service {
+                        service: name,
+                        availability: service.availability.as_ref().map(limits),
+                        downtime: service.downtime.as_ref().map(|downtime| downtime.max),
+                    });
                 Parts::of(&service.name, check).between(&service.after, &service.before)
             }
             Expect::Nodes(nodes) => {
@@ -117,9 +122,7 @@ impl Context<'_> {
                 let check = Check::Share { metrics, mean, peak };
                 Parts::of(&share.name, Some(check)).between(&share.after, &share.before)
             }
-            Expect::Cost(cost) => {
-                Parts::of(&cost.name, Some(Check::Cost { limits: limits(&cost.cost_usd) }))
-            }
+            Expect::Cost(cost) => Parts::of(&cost.name, Some(Check::Cost { limits: limits(&cost.cost_usd) })),
             Expect::Hpa(hpa) => {
                 let parts = Parts::of(&hpa.name, self.hpa(hpa, checker)).between(&hpa.after, &hpa.before);
                 Parts { within: hpa.within.unwrap_or(Span::ZERO), ..parts }
@@ -139,7 +142,9 @@ impl Context<'_> {
             names = self.objects.names(Kind::Job).map(Symbol::new).collect();
         }
         if let Some(Text(namespace)) = &jobs.namespace {
-            names.retain(|name| name.as_str().split_once('/').is_some_and(|(first, _)| first == namespace.as_str()));
+            names.retain(|name| {
+                name.as_str().split_once('/').is_some_and(|(first, _)| first == namespace.as_str())
+            });
         }
         if names.is_empty() {
             checker.error(&jobs.name, |error| error.message("there is no Job that could be complete"));
@@ -177,7 +182,7 @@ impl Context<'_> {
         if self.objects.has(kind, &full_name) {
             return Some(Symbol::new(&full_name));
         }
-        checker.missing(name, kind.as_str(), &full_name, self.objects.names(kind));
+        checker.missing(name, (Referent::Objects, kind.as_str()), &full_name, self.objects.names(kind));
         None
     }
 
@@ -200,7 +205,8 @@ impl Context<'_> {
         if let Some(start) = start.filter(|start| *start + within > end) {
             let text = |time: SimTime| seatrial_api::duration::to_text(time - SimTime::ZERO);
             let (found, end) = (text(start + within), text(end));
-            checker.error(name, |error| error.expected(format!("something to be judged before {end}"), found));
+            checker
+                .error(name, |error| error.expected(format!("something to be judged before {end}"), found));
             return None;
         }
         Some(window)
@@ -241,7 +247,7 @@ impl Context<'_> {
     ) -> Option<T> {
         let actions = self.actions.iter().map(|(name, _)| name.as_str());
         let known = self.faults.iter().map(|name| name.as_str()).chain(actions);
-        checker.missing(place, "fault or entry of the timeline named", name, known);
+        checker.missing(place, (Referent::Happenings, "fault or entry of the timeline named"), name, known);
         None
     }
 }
@@ -335,7 +341,12 @@ fn events_check(events: &EventsExpect) -> Check {
 fn metric_check(metric: &MetricExpect, checker: &mut Checker<'_>) -> Option<Check> {
     let name = &metric.metric.value.0;
     let Some(known) = Metric::ALL.into_iter().find(|known| known.as_str() == name) else {
-        checker.missing(&metric.metric, "metric", name, Metric::ALL.iter().map(|metric| metric.as_str()));
+        checker.missing(
+            &metric.metric,
+            (Referent::Format, "metric"),
+            name,
+            Metric::ALL.iter().map(|metric| metric.as_str()),
+        );
         return None;
     };
     let object = metric.object.as_ref().map(|Text(object)| Symbol::new(object));

@@ -44,7 +44,8 @@ fn kind(entry: &FaultEntry, checker: &mut Checker<'_>) -> Option<FaultType> {
             return Some(FaultType::SlowRegistry(Ratio::new(parts, FACTOR_PARTS)));
         }
         (FaultWord::SlowRegistry, None) => {
-            checker.error(&entry.kind, |error| error.expected("a factor: how many times slower it is", "none"));
+            checker
+                .error(&entry.kind, |error| error.expected("a factor: how many times slower it is", "none"));
             return None;
         }
         (FaultWord::Crash, _) => FaultType::Crash,
@@ -76,7 +77,8 @@ fn target(entry: &FaultEntry, machines: &Machines, checker: &mut Checker<'_>) ->
 }
 
 fn hit(target: &Placed<TargetField>, machines: &Machines, checker: &mut Checker<'_>) -> Option<Target> {
-    let name = |name: &Text| Placed { value: name.clone(), position: target.position, path: target.path.clone() };
+    let name =
+        |name: &Text| Placed { value: name.clone(), position: target.position, path: target.path.clone() };
     let TargetField { node, nodes, rack, zone } = &target.value;
     if let Some(node) = node {
         machines.node(&name(node), checker).map(Target::Node)

@@ -13,7 +13,7 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu};
 use seatrial_sim_core::cluster::config::NodeSpec;
 
-use super::check::Checker;
+use super::check::{Checker, Referent};
 use crate::file::nodes::{Amounts, Pool, TaintField};
 use crate::machines::{MACHINE_TYPES, MachineType, PODS_DEFAULT, STORAGE_DEFAULT, system_reserve};
 use crate::schema::{Name, Placed, Text, one_of};
@@ -130,23 +130,21 @@ impl Machines {
         nodes
     }
 
-    /// Adds the machine of a node in a dump.
+    /// Remembers a node of a dump, whose machine comes with the dump.
+    pub(super) fn know_node(&mut self, node: &Node) {
+        self.know(&[spec_of(node)]);
+    }
+
+    /// Adds a machine for a node that a manifest describes.
     pub(super) fn add_node(&mut self, node: &Node) {
-        let images = node.images().iter().flat_map(|image| image.names.iter().copied()).collect();
-        let label = |key: &str| node.meta.labels.get(Symbol::new(key)).unwrap_or_default();
-        let spec = NodeSpec {
-            name: node.name,
-            pool: label(LABEL_POOL),
-            labels: node.meta.labels.clone(),
-            taints: node.taints().to_vec(),
-            capacity: node.capacity.clone(),
-            allocatable: node.allocatable.clone(),
-            rack: label(LABEL_RACK),
-            micro_usd_per_hour: price_of_type(label(LABEL_INSTANCE_TYPE)),
-            images,
-        };
+        let spec = spec_of(node);
         self.know(std::slice::from_ref(&spec));
         self.nodes.push(spec);
+    }
+
+    /// Whether there is no machine.
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty()
     }
 
     fn know(&mut self, nodes: &[NodeSpec]) {
@@ -198,8 +196,24 @@ fn known<T>(
     if names.contains(name) {
         return Some(Symbol::new(name));
     }
-    checker.missing(place, what, name, names.iter().copied());
+    checker.missing(place, (Referent::Machines, what), name, names.iter().copied());
     None
+}
+
+/// The machine that a node describes.
+fn spec_of(node: &Node) -> NodeSpec {
+    let label = |key: &str| node.meta.labels.get(Symbol::new(key)).unwrap_or_default();
+    NodeSpec {
+        name: node.name,
+        pool: label(LABEL_POOL),
+        labels: node.meta.labels.clone(),
+        taints: node.taints().to_vec(),
+        capacity: node.capacity.clone(),
+        allocatable: node.allocatable.clone(),
+        rack: label(LABEL_RACK),
+        micro_usd_per_hour: price_of_type(label(LABEL_INSTANCE_TYPE)),
+        images: node.images().iter().flat_map(|image| image.names.iter().copied()).collect(),
+    }
 }
 
 /// The pools of a scenario file.

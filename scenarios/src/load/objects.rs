@@ -11,6 +11,7 @@ use seatrial_api::decode::{Decoder, Mode, newest_time};
 use seatrial_api::document::{Diagnostic, Diagnostics, FieldPath, Node, ObjectReader, Position};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::object::{Kind, Object};
+use seatrial_api::pod::{PodSpec, PodTemplate};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::version::KubernetesVersion;
 
@@ -58,7 +59,12 @@ impl<'a> ObjectSource<'a> {
         version: KubernetesVersion,
     ) -> ObjectSource<'a> {
         let decoder = Decoder::new(mode, calendar, version);
-        ObjectSource { files, decoder, scenario: scenario.map(|path| files.identity(path)), inputs: Vec::new() }
+        ObjectSource {
+            files,
+            decoder,
+            scenario: scenario.map(|path| files.identity(path)),
+            inputs: Vec::new(),
+        }
     }
 
     /// The objects in a file, or in the files of a folder, in order.
@@ -69,16 +75,18 @@ impl<'a> ObjectSource<'a> {
         objects: &mut Vec<Object>,
         findings: &mut Diagnostics,
     ) {
-        for file in self.resolve(path, mention, findings) {
-            if self.scenario.as_ref() == Some(&self.files.identity(&file)) {
-                let through = if file == path { String::new() } else { format!(" through the folder {}", path.display()) };
-                mention.error(findings, |error| {
-                    error
-                        .message(format!("the scenario names itself as a manifest{through}"))
-                        .hint("keep manifests in files and folders of their own")
-                });
-                continue;
-            }
+        let files = self.resolve(path, mention, findings);
+        let is_scenario = |file: &PathBuf| self.scenario.as_ref() == Some(&self.files.identity(file));
+        if files.iter().any(is_scenario) {
+            let through = if files == [path] { "" } else { ", for it is in that folder" };
+            mention.error(findings, |error| {
+                error
+                    .message(format!("the scenario names itself as a manifest{through}"))
+                    .hint("keep manifests in files and folders of their own")
+            });
+            return;
+        }
+        for file in files {
             match self.files.read(&file) {
                 Ok(bytes) => {
                     self.text(&file.display().to_string(), &bytes, objects, findings);
@@ -101,8 +109,9 @@ impl<'a> ObjectSource<'a> {
                 return Vec::new();
             }
         };
-        let holds_objects =
-            |file: &PathBuf| file.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+        let holds_objects = |file: &PathBuf| {
+            file.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
+        };
         let mut files: Vec<PathBuf> = entries.into_iter().filter(holds_objects).collect();
         files.sort();
         if files.is_empty() {
@@ -143,7 +152,7 @@ impl<'a> ObjectSource<'a> {
         if word("apiVersion") == Some(API_VERSION) {
             let kind = word("kind").unwrap_or("file");
             let error = Diagnostic::error(file, node.position, &FieldPath::ROOT);
-            findings.push(error.message(format!("a {kind} of Seatrial is no manifest")).hint("leave it out"));
+            findings.push(error.message(format!("{API_VERSION} {kind} is no manifest")).hint("leave it out"));
             return;
         }
         objects.extend(self.decoder.decode(node, file, findings));
@@ -157,7 +166,13 @@ pub(super) fn newest_time_of(name: &str, bytes: &[u8]) -> Option<Timestamp> {
     std::iter::from_fn(|| reader.next(&mut ignored)).filter_map(|node| newest_time(&node)).max()
 }
 
-fn unreadable(path: &Path, problem: &std::io::Error, mention: Mention<'_>, findings: &mut Diagnostics) {
+/// Says that a file cannot be read.
+pub(super) fn unreadable(
+    path: &Path,
+    problem: &std::io::Error,
+    mention: Mention<'_>,
+    findings: &mut Diagnostics,
+) {
     mention.error(findings, |error| {
         let name = path.display();
         match problem.kind() {
@@ -204,7 +219,7 @@ impl KnownObjects {
 }
 
 /// The pod template of a workload.
-pub(super) fn template(object: &Object) -> Option<&seatrial_api::pod::PodTemplate> {
+pub(super) fn template(object: &Object) -> Option<&PodTemplate> {
     match object {
         Object::ReplicaSet(set) => Some(&set.template),
         Object::Deployment(deployment) => Some(&deployment.template),
@@ -212,6 +227,14 @@ pub(super) fn template(object: &Object) -> Option<&seatrial_api::pod::PodTemplat
         Object::DaemonSet(set) => Some(&set.template),
         Object::Job(job) => Some(&job.template),
         _ => None,
+    }
+}
+
+/// The specification of a pod, or of a workload's pods.
+pub(super) fn pod_spec(object: &Object) -> Option<&PodSpec> {
+    match object {
+        Object::Pod(pod) => Some(&pod.spec),
+        other => template(other).map(|template| &*template.spec),
     }
 }
 

@@ -23,8 +23,12 @@ pub(super) fn absent(state: &[Object], file: &Arc<str>, findings: &mut Diagnosti
     }
     for (kind, (count, example)) in counts {
         let warning = Diagnostic::warning(file, Position::NONE, &FieldPath::ROOT);
-        let message = format!("the state names {count} owners of kind {kind} that it does not hold, such as {example}; they count as present");
-        findings.push(warning.message(message).hint(format!("dump objects of kind {kind} too, so that they act")));
+        let message = format!(
+            "the state names {count} owners of kind {kind} that it does not hold, such as {example}; they count as present"
+        );
+        findings.push(
+            warning.message(message).hint(format!("dump objects of kind {kind} too, so that they act")),
+        );
     }
     absent.into_iter().collect()
 }

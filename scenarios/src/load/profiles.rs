@@ -1,5 +1,6 @@
 //! How pods and images behave, and the courses of their load.
 
+use seatrial_api::duration::to_text;
 use seatrial_api::labels::Labels;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{MilliCpu, Ratio, SimTime, Span};
@@ -23,7 +24,7 @@ pub(super) fn profile(profile: &Profile, duration: Span, checker: &mut Checker<'
     let load = profile.load.as_ref().map_or(Vec::new(), |load| course(load, duration, checker));
     PodProfile {
         namespace,
-        selector: profile.selector.selector(),
+        selector: profile.selector.value.selector(),
         startup: profile.startup.as_ref().map(|law| law.0.clone()),
         run_time: profile.run_time.as_ref().map(|law| law.0.clone()),
         failure: profile.failure.map_or(Ratio::new(0, 1), |share| share.0),
@@ -42,7 +43,12 @@ pub(super) fn selects(profile: &PodProfile, namespace: Symbol, labels: &Labels) 
 
 /// How an image behaves.
 pub(super) fn image(image: &Image) -> ImageSpec {
-    ImageSpec { name: image.name.0.clone(), size: image.size, broken: image.broken, crashes: image.crashes }
+    ImageSpec {
+        name: image.name.value.0.clone(),
+        size: image.size,
+        broken: image.broken,
+        crashes: image.crashes,
+    }
 }
 
 /// Whether what is said about images of the name or beginning `pattern` is about this one.
@@ -66,7 +72,8 @@ fn rising(points: &[Placed<LoadPoint>], checker: &mut Checker<'_>) -> Vec<(SimTi
     for pair in points.windows(2) {
         if pair[1].value.at <= pair[0].value.at {
             checker.error(&pair[1], |error| {
-                error.expected("points in the order of time", format!("{} after {}", pair[1].value.at, pair[0].value.at))
+                let found = format!("{} after {}", to_text(pair[1].value.at), to_text(pair[0].value.at));
+                error.expected("points in the order of time", found)
             });
         }
     }
@@ -77,8 +84,8 @@ fn step(step: &Step, checker: &mut Checker<'_>) -> Vec<(SimTime, MilliCpu)> {
     let mut course = vec![(SimTime::ZERO, step.from), (SimTime::ZERO + step.at, step.to)];
     if let Some(until) = &step.until {
         if until.value <= step.at {
-            let at = step.at;
-            checker.error(until, |error| error.expected(format!("a time after {at}"), until.value.to_string()));
+            let at = to_text(step.at);
+            checker.error(until, |error| error.expected(format!("a time after {at}"), to_text(until.value)));
         }
         course.push((SimTime::ZERO + until.value, step.from));
     }
@@ -91,8 +98,8 @@ fn step(step: &Step, checker: &mut Checker<'_>) -> Vec<(SimTime, MilliCpu)> {
 fn ramp(ramp: &Ramp, checker: &mut Checker<'_>) -> Vec<(SimTime, MilliCpu)> {
     let length = ramp.end.value - ramp.start;
     if length <= Span::ZERO {
-        let (start, end) = (ramp.start, ramp.end.value);
-        checker.error(&ramp.end, |error| error.expected(format!("a time after {start}"), end.to_string()));
+        let (start, end) = (to_text(ramp.start), to_text(ramp.end.value));
+        checker.error(&ramp.end, |error| error.expected(format!("a time after {start}"), end));
         return Vec::new();
     }
     let Some(steps) = steps(length, &ramp.every, checker) else { return Vec::new() };
@@ -133,7 +140,7 @@ fn steps(length: Span, every: &Placed<Span>, checker: &mut Checker<'_>) -> Optio
     let steps = if step == 0 { POINTS_MAX } else { (length.nanos() - 1) / step + 1 };
     if steps >= POINTS_MAX {
         checker.error(every, |error| {
-            error.expected("a step long enough for at most a million points", every.value.to_string())
+            error.expected("a step long enough for at most a million points", to_text(every.value))
         });
         return None;
     }

@@ -7,7 +7,7 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 use seatrial_sim_core::cluster::config::{Action, NamedObject, TimelineEntry};
 
-use super::check::Checker;
+use super::check::{Checker, Referent};
 use super::nodes::{Machines, NODES_MAX};
 use super::objects::{KnownObjects, Mention, ObjectSource};
 use crate::file::ManifestSource;
@@ -106,7 +106,9 @@ impl Surroundings<'_> {
         let (pool, _) = self.machines.pool(&add.value.pool, checker)?;
         if repeated {
             checker.error(add, |error| {
-                error.message("machines have names of their own and join once").hint("write an entry for each time")
+                error
+                    .message("machines have names of their own and join once")
+                    .hint("write an entry for each time")
             });
             return None;
         }
@@ -173,7 +175,12 @@ impl Surroundings<'_> {
             Some(Text(container)) => {
                 if !containers.iter().any(|known| *known == container.as_str()) {
                     let what = format!("container in {} {name} named", object.kind);
-                    checker.missing(set, &what, container, containers.iter().map(|known| known.as_str()));
+                    checker.missing(
+                        set,
+                        (Referent::Objects, &what),
+                        container,
+                        containers.iter().map(|known| known.as_str()),
+                    );
                     return None;
                 }
                 Symbol::new(container)
@@ -195,8 +202,11 @@ impl Surroundings<'_> {
         daemon_set: &Option<ObjectName>,
         checker: &mut Checker<'_>,
     ) -> Option<NamedObject> {
-        let named =
-            [(Kind::Deployment, deployment), (Kind::StatefulSet, stateful_set), (Kind::DaemonSet, daemon_set)];
+        let named = [
+            (Kind::Deployment, deployment),
+            (Kind::StatefulSet, stateful_set),
+            (Kind::DaemonSet, daemon_set),
+        ];
         self.one_of(place, named, checker)
     }
 
@@ -222,7 +232,7 @@ impl Surroundings<'_> {
         let full_name = if kind.is_namespaced() { name.to_string() } else { name.name.to_string() };
         let is_ordinal = kind == Kind::Pod && self.is_pod_of_stateful_set(name);
         if !is_ordinal && !self.objects.has(kind, &full_name) {
-            checker.missing(place, kind.as_str(), &full_name, self.objects.names(kind));
+            checker.missing(place, (Referent::Objects, kind.as_str()), &full_name, self.objects.names(kind));
             return None;
         }
         Some(NamedObject { kind, namespace: name.namespace, name: name.name.clone() })
@@ -231,7 +241,8 @@ impl Surroundings<'_> {
     /// Whether a pod is called as a StatefulSet calls its pods.
     fn is_pod_of_stateful_set(&self, pod: &ObjectName) -> bool {
         let Some((set, ordinal)) = pod.name.rsplit_once('-') else { return false };
-        ordinal.parse::<u32>().is_ok() && self.objects.has(Kind::StatefulSet, &format!("{}/{set}", pod.namespace))
+        ordinal.parse::<u32>().is_ok()
+            && self.objects.has(Kind::StatefulSet, &format!("{}/{set}", pod.namespace))
     }
 
     fn times(&self, entry: &Entry, checker: &mut Checker<'_>) -> Option<Times> {
@@ -270,9 +281,9 @@ impl Times {
             actions.iter().map(move |action| TimelineEntry { at, every, action: action.clone() })
         };
         match (self.every, self.times) {
-            (Some(every), Some(times)) => (0..i64::from(times))
-                .flat_map(|nth| once(self.first + every.times(nth), None))
-                .collect(),
+            (Some(every), Some(times)) => {
+                (0..i64::from(times)).flat_map(|nth| once(self.first + every.times(nth), None)).collect()
+            }
             (every, _) => once(self.first, every).collect(),
         }
     }

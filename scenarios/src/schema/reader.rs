@@ -122,6 +122,19 @@ impl Fields<'_, '_> {
         }
     }
 
+    /// The field `key`: read, or what stands for an absent one, also where it has errors.
+    pub(crate) fn recover<T: Field>(
+        &self,
+        key: &'static str,
+        default: Option<&'static str>,
+        reader: &mut Reader<'_>,
+    ) -> Option<T> {
+        self.take(key, default, reader).or_else(|| match default {
+            Some(text) => T::read(&default_node(text), &self.path.key(key), reader),
+            None => T::absent(),
+        })
+    }
+
     /// Whether the field `key` is there.
     fn has(&self, key: &str) -> bool {
         self.mapping.get(key).is_some_and(|node| !node.is_null())

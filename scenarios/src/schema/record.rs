@@ -93,13 +93,29 @@ fn fields(keys: &[&str]) -> String {
 ///     rules [Rule::AtMostOne(&["capacity", "machineType"])]
 /// }
 /// ```
+///
+/// A `lenient` record goes on with what stands for an absent field where a field has errors, so that
+/// the rest can be checked too.
 macro_rules! record {
     (
         $(#[doc = $about:literal])+
-        pub(crate) struct $name:ident {
-            $($(#[doc = $doc:literal])+ $field:ident($key:literal): $type:ty $(= $default:literal)?,)+
-        }
+        pub(crate) lenient struct $name:ident $body:tt
+    ) => {
+        $crate::schema::record!(@define recover $(#[doc = $about])+ $name $body []);
+    };
+    (
+        $(#[doc = $about:literal])+
+        pub(crate) struct $name:ident $body:tt
         $(rules [$($rule:expr),+ $(,)?])?
+    ) => {
+        $crate::schema::record!(@define take $(#[doc = $about])+ $name $body [$($($rule),+)?]);
+    };
+    (
+        @define $take:ident
+        $(#[doc = $about:literal])+
+        $name:ident {
+            $($(#[doc = $doc:literal])+ $field:ident($key:literal): $type:ty $(= $default:literal)?,)+
+        } [$($rule:expr),*]
     ) => {
         $(#[doc = $about])+
         #[derive(Clone, Debug)]
@@ -108,7 +124,7 @@ macro_rules! record {
         }
 
         impl $name {
-            const RULES: &'static [$crate::schema::Rule] = &[$($($rule),+)?];
+            const RULES: &'static [$crate::schema::Rule] = &[$($rule),*];
         }
 
         impl $crate::schema::Field for $name {
@@ -118,10 +134,10 @@ macro_rules! record {
                 reader: &mut $crate::schema::Reader<'_>,
             ) -> Option<$name> {
                 let fields = reader.mapping(node, path, &[$($key),+])?;
-                $(let $field = fields.take::<$type>($key, $crate::schema::record!(@default $($default)?), reader);)+
+                $(let $field = fields.$take::<$type>($key, $crate::schema::record!(@default $($default)?), reader);)+
                 let kept = fields.check($name::RULES, reader);
                 let record = $name { $($field: $field?,)+ };
-                kept.map(|()| record)
+                $crate::schema::record!(@kept $take kept record)
             }
 
             fn schema(definitions: &mut $crate::schema::Definitions) -> $crate::schema::JsonSchema {
@@ -141,6 +157,12 @@ macro_rules! record {
             }
         }
     };
+    (@kept take $kept:ident $record:ident) => { $kept.map(|()| $record) };
+    (@kept recover $kept:ident $record:ident) => {{
+        // What fields do not go together, or are unknown, is an error that was found.
+        let _ = $kept;
+        Some($record)
+    }};
     (@default) => { None };
     (@default $default:literal) => { Some($default) };
 }
