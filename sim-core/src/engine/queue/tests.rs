@@ -1,0 +1,1 @@
+//! The shipped queue against the reference.
