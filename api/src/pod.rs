@@ -462,6 +462,11 @@ impl PodConditions {
         self.0[kind as usize]
     }
 
+    /// Sets a condition as given, its transition time included.
+    pub fn put(&mut self, kind: PodConditionType, condition: PodCondition) {
+        self.0[kind as usize] = condition;
+    }
+
     /// Sets a condition; its transition time moves only if the status changes.
     pub fn set(&mut self, kind: PodConditionType, status: ConditionStatus, reason: PodReason, now: SimTime) {
         let old = self.0[kind as usize];

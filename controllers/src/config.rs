@@ -3,6 +3,8 @@
 use seatrial_api::units::Span;
 use seatrial_api::version::KubernetesVersion;
 
+use crate::node_lifecycle::NodeLifecycleConfig;
+
 /// The rate limit of each controller's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientLimits {
@@ -38,6 +40,10 @@ pub struct Config {
     pub client_limits: ClientLimits,
     /// How long a worker computes before the first request of a sync goes out; zero is allowed.
     pub sync_cost: Span,
+    /// Settings of the node life cycle controller.
+    pub node_lifecycle: NodeLifecycleConfig,
+    /// How many finished pods may exist (`--terminated-pod-gc-threshold`); zero for any number.
+    pub terminated_pod_threshold: usize,
 }
 
 impl Default for Config {
@@ -46,6 +52,8 @@ impl Default for Config {
             version: KubernetesVersion::default(),
             client_limits: ClientLimits::Limited { qps: 20, burst: 30 },
             sync_cost: Span::from_millis(1),
+            node_lifecycle: NodeLifecycleConfig::default(),
+            terminated_pod_threshold: 12_500,
         }
     }
 }

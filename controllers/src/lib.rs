@@ -11,9 +11,16 @@
 )]
 
 mod config;
+mod direct;
+pub mod endpointslice;
 mod framework;
 mod manager;
+pub mod node_lifecycle;
+mod pass_schedule;
+pub mod podgc;
 mod replicaset;
+mod selected_pods;
+pub mod taint_eviction;
 
 pub use config::{ClientLimits, Config};
 pub use manager::{ControllerManager, ControllerTimer};

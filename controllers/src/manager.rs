@@ -5,7 +5,10 @@ use seatrial_api::request::{ApiError, Reply};
 use seatrial_api::units::SimTime;
 
 use crate::Config;
+use crate::direct::Direct;
+use crate::endpointslice::EndpointSliceController;
 use crate::framework::{Caches, Event, Runner, Surroundings, split_token};
+use crate::node_lifecycle::NodeLifecycleTimer;
 use crate::replicaset::ReplicaSetController;
 
 /// Timers of the controller manager.
@@ -28,6 +31,12 @@ pub enum ControllerTimer {
         /// The controller.
         controller: u8,
     },
+    /// A timer of the node life cycle controller.
+    NodeLifecycle(NodeLifecycleTimer),
+    /// Taint eviction has something to delete.
+    TaintEviction,
+    /// The pod garbage collector has something to look at.
+    PodGc,
 }
 
 /// Lists the controllers of queue shape, each with the number that its tokens and timers carry.
@@ -91,6 +100,7 @@ macro_rules! queued {
 
 queued! {
     1 replicaset: ReplicaSetController,
+    21 endpointslice: EndpointSliceController,
 }
 
 /// All controllers over shared caches.
@@ -100,12 +110,14 @@ pub struct ControllerManager {
     caches: Caches,
     started: bool,
     queued: Queued,
+    direct: Direct,
 }
 
 impl ControllerManager {
     /// A manager that has seen nothing yet.
     pub fn new(config: Config) -> ControllerManager {
-        ControllerManager { caches: Caches::default(), started: false, queued: Queued::new(&config), config }
+        let (queued, direct) = (Queued::new(&config), Direct::new(&config));
+        ControllerManager { caches: Caches::default(), started: false, queued, direct, config }
     }
 }
 
@@ -123,24 +135,31 @@ impl Machine for ControllerManager {
             let event = Event { change: event.change, object: &event.object, old: old.as_ref() };
             let around = &mut Surroundings { now, config: &self.config, caches: &self.caches, effects };
             self.queued.observe(around, &event);
+            self.direct.observe(around, &event);
         }
         let around = &mut Surroundings { now, config: &self.config, caches: &self.caches, effects };
         match input {
             Input::Reply { token, reply } => {
                 let (id, tag) = split_token(token);
                 self.queued.reply(around, id, tag, reply);
+                self.direct.reply(around, id, tag, reply);
             }
             Input::Metrics { token, samples } => {
                 let (id, tag) = split_token(token);
                 self.queued.measured(around, id, tag, samples);
             }
-            Input::Timer(ControllerTimer::Started) => self.started = true,
+            Input::Timer(ControllerTimer::Started) => {
+                self.started = true;
+                self.direct.start(around);
+            }
             Input::Timer(ControllerTimer::Worker { controller, worker, generation }) => {
                 self.queued.work(around, controller, worker, generation);
             }
             Input::Timer(ControllerTimer::Queue { controller }) => self.queued.advance(now, controller),
-            // Nodes' leases and runtimes are none of the business of controllers of queue shape.
-            Input::Watch(_) | Input::Heartbeat { .. } | Input::Runtime { .. } => {}
+            Input::Timer(timer) => self.direct.fire(around, timer),
+            Input::Heartbeat { node, heartbeat } => self.direct.heartbeat(around, node, heartbeat),
+            // Container runtimes are the kubelets' business.
+            Input::Watch(_) | Input::Runtime { .. } => {}
         }
         if self.started {
             self.queued.dispatch(around);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use seatrial_api::config::Namespace;
 use seatrial_api::container::Container;
 use seatrial_api::labels::{Labels, Selector};
-use seatrial_api::machine::{Decision, Effects, Input, Machine, Token};
+use seatrial_api::machine::{Decision, Effects, Heartbeat, Input, Machine, Token};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::node::{Node, NodeConditionType};
 use seatrial_api::object::{Kind, Object, ObjectRef, Typed};
@@ -160,6 +160,7 @@ impl Cluster {
         for index in 0..nodes {
             cluster.create(node(&format!("node-{index}")));
         }
+        cluster.renew_leases();
         cluster.input(Input::Timer(ControllerTimer::Started));
         cluster
     }
@@ -183,7 +184,16 @@ impl Cluster {
                 self.input(Input::Watch(&event));
             }
         }
+        self.renew_leases();
         self.input(Input::Timer(ControllerTimer::Started));
+    }
+
+    /// All nodes renew their leases from now on.
+    fn renew_leases(&mut self) {
+        let nodes: Vec<u32> = self.server.list_typed::<Node>().map(|node| node.meta.id).collect();
+        for node in nodes {
+            self.input(Input::Heartbeat { node, heartbeat: Heartbeat::Regular });
+        }
     }
 
     /// Creates an object at once and returns its row.

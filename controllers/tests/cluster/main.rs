@@ -1,0 +1,5 @@
+//! The controllers that look after nodes, endpoints, budgets and garbage, played on a scripted
+//! world with the timelines that were recorded of the originals.
+
+mod nodes;
+mod world;
