@@ -64,18 +64,22 @@ impl World {
                 };
                 world.command(now, Request::Delete { target, options }, cause);
             }),
-            Action::Scale(named, replicas) => self.on(now, &format!("scale to {replicas}"), named, |world, target, cause| {
-                world.command(now, Request::Patch { target, patch: Patch::Replicas(*replicas) }, cause);
-            }),
+            Action::Scale(named, replicas) => {
+                self.on(now, &format!("scale to {replicas}"), named, |world, target, cause| {
+                    world.command(now, Request::Patch { target, patch: Patch::Replicas(*replicas) }, cause);
+                })
+            }
             Action::SetImage(named, container, image) => {
                 self.on(now, &format!("set image {image}"), named, |world, target, cause| {
                     let patch = Patch::Image { container: *container, image: *image };
                     world.command(now, Request::Patch { target, patch }, cause);
                 });
             }
-            Action::RolloutRestart(named) => self.on(now, "rollout restart", named, |world, target, cause| {
-                world.command(now, operator::restart(target, now), cause);
-            }),
+            Action::RolloutRestart(named) => {
+                self.on(now, "rollout restart", named, |world, target, cause| {
+                    world.command(now, operator::restart(target, now), cause);
+                })
+            }
             Action::RolloutUndo(named) => self.on(now, "rollout undo", named, |world, target, cause| {
                 match operator::undo(&world.api, target) {
                     Ok(request) => world.command(now, request, cause),
@@ -104,7 +108,8 @@ impl World {
             }
             Action::UpgradePool(pool) => {
                 let cause = self.record_action(now, "upgrade pool", pool.as_str());
-                let old = self.machines.iter().filter(|(_, machine)| machine.spec.pool == *pool && machine.present);
+                let old =
+                    self.machines.iter().filter(|(_, machine)| machine.spec.pool == *pool && machine.present);
                 let mut waiting: Vec<u32> = old.map(|(row, _)| row).collect();
                 waiting.reverse();
                 let task = self.tasks.insert(Task::Upgrade(Upgrade { waiting, current: None, drain: None }));
@@ -211,17 +216,20 @@ impl World {
     /// The name of a replacement: `worker-1` becomes `worker-1-r1`, then `worker-1-r2`.
     fn free_name(&self, name: Symbol) -> Symbol {
         let base = name.as_str();
-        let (stem, count) = match base.rsplit_once("-r").and_then(|(stem, n)| n.parse::<u32>().ok().map(|n| (stem, n))) {
-            Some((stem, count)) => (stem, count),
-            None => (base, 0),
-        };
+        let (stem, count) =
+            match base.rsplit_once("-r").and_then(|(stem, n)| n.parse::<u32>().ok().map(|n| (stem, n))) {
+                Some((stem, count)) => (stem, count),
+                None => (base, 0),
+            };
         let names = (count + 1..).map(|n| Symbol::new(&format!("{stem}-r{n}")));
         names.into_iter().find(|name| self.machines.named(*name).is_none()).unwrap_or(name)
     }
 
     /// An object of the workload arrives.
     pub(super) fn arrive(&mut self, now: SimTime, position: u32) {
-        let Some(object) = self.config.arrivals.as_ref().map(|source| source.object(position)) else { return };
+        let Some(object) = self.config.arrivals.as_ref().map(|source| source.object(position)) else {
+            return;
+        };
         self.send(now, Client::Workload, NO_REPLY, Request::Create(object), Cause::NONE);
     }
 

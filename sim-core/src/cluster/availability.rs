@@ -104,7 +104,14 @@ impl Availability {
     }
 
     /// A workload with this template wants pods, or no longer.
-    pub(crate) fn workload(&mut self, now: SimTime, key: (u8, u32), namespace: Symbol, labels: &Labels, wants: bool) {
+    pub(crate) fn workload(
+        &mut self,
+        now: SimTime,
+        key: (u8, u32),
+        namespace: Symbol,
+        labels: &Labels,
+        wants: bool,
+    ) {
         for &position in self.by_namespace.get(&namespace).map_or(&[][..], Vec::as_slice) {
             let observed = &mut self.services[position];
             let wants = wants && observed.selects(labels);
@@ -120,12 +127,21 @@ impl Availability {
     }
 
     /// A slice reached the proxies.
-    pub(crate) fn slice(&mut self, now: SimTime, event: &WatchEvent, world: &World<'_>, samples: &mut Vec<Sample>) {
+    pub(crate) fn slice(
+        &mut self,
+        now: SimTime,
+        event: &WatchEvent,
+        world: &World<'_>,
+        samples: &mut Vec<Sample>,
+    ) {
         let Object::EndpointSlice(slice) = &event.object else { return };
         let service = slice.service;
         let in_namespace = self.by_namespace.get(&slice.meta.namespace).map_or(&[][..], Vec::as_slice);
-        let position =
-            in_namespace.iter().rev().copied().find(|&position| self.services[position].service.meta.name == *service.as_str());
+        let position = in_namespace
+            .iter()
+            .rev()
+            .copied()
+            .find(|&position| self.services[position].service.meta.name == *service.as_str());
         let Some(position) = position else { return };
         match event.change {
             Change::Deleted => self.services[position].slices.remove(&slice.meta.id),
@@ -153,7 +169,13 @@ impl Availability {
     }
 
     /// Machines lost or regained power or connection; `cut` is a partition that begins now.
-    pub(crate) fn machines(&mut self, now: SimTime, cut: Option<u32>, world: &World<'_>, samples: &mut Vec<Sample>) {
+    pub(crate) fn machines(
+        &mut self,
+        now: SimTime,
+        cut: Option<u32>,
+        world: &World<'_>,
+        samples: &mut Vec<Sample>,
+    ) {
         for position in 0..self.services.len() {
             if let Some(island) = cut {
                 let observed = &mut self.services[position];
@@ -215,7 +237,11 @@ impl Observed {
 
     fn selects(&self, labels: &Labels) -> bool {
         !self.gone
-            && self.service.selector.as_ref().is_some_and(|wanted| !wanted.is_empty() && labels.contains_all(wanted))
+            && self
+                .service
+                .selector
+                .as_ref()
+                .is_some_and(|wanted| !wanted.is_empty() && labels.contains_all(wanted))
     }
 
     /// Integrates up to `now`.
@@ -255,7 +281,10 @@ impl Observed {
             };
             let endpoints: Vec<&Endpoint> = known.iter().flat_map(|slice| slice.endpoints.iter()).collect();
             if self.needs_node() {
-                total += machines.iter().map(|machine| self.share_from(*island, Some(machine), &endpoints, world)).sum::<f64>();
+                total += machines
+                    .iter()
+                    .map(|machine| self.share_from(*island, Some(machine), &endpoints, world))
+                    .sum::<f64>();
             } else {
                 total += f64::from(*count) * self.share_from(*island, None, &endpoints, world);
             }
@@ -265,7 +294,8 @@ impl Observed {
 
     /// Whether the choice of endpoints depends on the node itself.
     fn needs_node(&self) -> bool {
-        self.service.internal_traffic_policy == TrafficPolicy::Local || self.service.traffic_distribution.is_some()
+        self.service.internal_traffic_policy == TrafficPolicy::Local
+            || self.service.traffic_distribution.is_some()
     }
 
     /// The share of good backends among those that a proxy chooses from.
@@ -284,7 +314,8 @@ impl Observed {
         };
         let mut chosen = usable(&|endpoint| endpoint.ready);
         if !chosen.is_empty() && !local && chosen.iter().all(|endpoint| endpoint.zone_hint) {
-            let near: Vec<&Endpoint> = chosen.iter().copied().filter(|endpoint| endpoint.zone == zone).collect();
+            let near: Vec<&Endpoint> =
+                chosen.iter().copied().filter(|endpoint| endpoint.zone == zone).collect();
             if !near.is_empty() {
                 chosen = near;
             }

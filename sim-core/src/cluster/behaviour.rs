@@ -73,7 +73,10 @@ impl Behaviours {
     ///
     /// # Errors
     /// If a profile's distribution has a parameter out of range.
-    pub(crate) fn new(profiles: &[PodProfile], images: &[ImageSpec]) -> Result<Behaviours, DistributionError> {
+    pub(crate) fn new(
+        profiles: &[PodProfile],
+        images: &[ImageSpec],
+    ) -> Result<Behaviours, DistributionError> {
         let profiles = profiles.iter().map(Behaviour::new).collect::<Result<Vec<_>, _>>()?;
         Ok(Behaviours { profiles: profiles.into(), images: images.into(), resolved: FxHashMap::default() })
     }
@@ -136,9 +139,12 @@ mod tests {
 
     #[test]
     fn image_patterns_are_names_or_prefixes() {
-        for (pattern, image, expected) in
-            [("app:1", "app:1", true), ("app:1", "app:10", false), ("app:*", "app:10", true), ("*", "x", true)]
-        {
+        for (pattern, image, expected) in [
+            ("app:1", "app:1", true),
+            ("app:1", "app:10", false),
+            ("app:*", "app:10", true),
+            ("*", "x", true),
+        ] {
             assert_eq!(image_matches(pattern, image), expected, "{pattern} {image}");
         }
     }

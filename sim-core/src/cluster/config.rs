@@ -109,7 +109,10 @@ impl LatencyModel {
             sandbox: lognormal(350, 1_500),
             container_start: lognormal(250, 1_200),
             image_pull_fixed: lognormal(500, 3_000),
-            image_pull_bandwidth: Distribution::Lognormal { median: Bytes(60_000_000), p99: Bytes(150_000_000) },
+            image_pull_bandwidth: Distribution::Lognormal {
+                median: Bytes(60_000_000),
+                p99: Bytes(150_000_000),
+            },
             image_size: Distribution::Lognormal { median: Bytes(120_000_000), p99: Bytes(2_000_000_000) },
             container_stop: lognormal(1_000, 25_000),
             proxy_sync: Distribution::Uniform { low: Span::from_millis(50), high: Span::from_millis(1_050) },
@@ -300,7 +303,7 @@ pub struct ClusterConfig {
     /// Whether clients keep to their rate limits.
     pub client_rate_limits: bool,
     /// The scheduler's configuration.
-    pub scheduler: seatrial_scheduler::config::SchedulerConfig,
+    pub scheduler: seatrial_scheduler::config::SchedulerConfiguration,
     /// What is recorded.
     pub recording: Recording,
 }

@@ -86,9 +86,9 @@ pub(crate) enum What {
     },
 }
 
-/// An event with its cause.
+/// An event of a simulated cluster with its cause: opaque, small and copied.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ClusterEvent {
+pub struct ClusterEvent {
     /// What happens.
     pub(crate) what: What,
     /// What led to it.
@@ -99,8 +99,20 @@ const _: () = assert!(size_of::<ClusterEvent>() <= 16, "an event fits half of a 
 
 /// The kinds of events, for a trace that is read by people.
 pub(crate) const KIND_NAMES: [&str; 14] = [
-    "commit", "watch", "node-watch", "timer", "report", "booted", "beating", "fault-begin", "fault-end", "timeline",
-    "operator", "unready", "load", "arrival",
+    "commit",
+    "watch",
+    "node-watch",
+    "timer",
+    "report",
+    "booted",
+    "beating",
+    "fault-begin",
+    "fault-end",
+    "timeline",
+    "operator",
+    "unready",
+    "load",
+    "arrival",
 ];
 
 impl Event for ClusterEvent {

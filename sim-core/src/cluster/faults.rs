@@ -167,12 +167,20 @@ impl World {
     }
 
     fn record_fault(&mut self, now: SimTime, fault: &Fault, index: u32, event: EventType) -> Cause {
-        let target = self.injections[index as usize].target.as_ref().map_or_else(|| "registry".into(), describe_target);
+        let target = self.injections[index as usize]
+            .target
+            .as_ref()
+            .map_or_else(|| "registry".into(), describe_target);
         let row = &mut self.injections[index as usize].row;
         match event {
             EventType::FaultBegin => {
                 *row = Some(self.recorder.faults.len());
-                self.recorder.faults.push(FaultRow { name: fault.name, target: target.clone(), begin: now, end: None });
+                self.recorder.faults.push(FaultRow {
+                    name: fault.name,
+                    target: target.clone(),
+                    begin: now,
+                    end: None,
+                });
             }
             _ => {
                 if let Some(row) = row.take() {
@@ -211,7 +219,9 @@ fn target_entity(fault: Symbol, target: Option<&Target>) -> u64 {
     let fault = name_entity(seatrial_api::object::Kind::Untyped, Symbol::empty(), fault.as_str());
     let target = match target {
         Some(Target::Node(name)) => machine_entity(*name),
-        Some(Target::Pool(name) | Target::Rack(name) | Target::Zone(name)) => machine_entity(*name).rotate_left(1),
+        Some(Target::Pool(name) | Target::Rack(name) | Target::Zone(name)) => {
+            machine_entity(*name).rotate_left(1)
+        }
         None => 0,
     };
     fault ^ target.rotate_left(17)

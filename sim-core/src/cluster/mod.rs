@@ -31,6 +31,7 @@ use seatrial_api::store::ApiServer;
 use seatrial_api::units::SimTime;
 use seatrial_scheduler::Scheduler;
 
+pub use event::ClusterEvent;
 pub use setup::SetupError;
 
 use crate::engine::Engine;
@@ -39,7 +40,6 @@ use crate::engine::trace::{Record, TraceHash};
 use crate::results::Results;
 use arrivals::PodArrivals;
 use config::ClusterConfig;
-use event::ClusterEvent;
 use world::World;
 
 /// The shipped queue of a simulated cluster.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use seatrial_api::machine::{Heartbeat, Input};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::node::{LABEL_HOSTNAME, Node, NodeCondition, NodeConditionType, NodeConditions};
-use seatrial_api::pod::ConditionStatus;
+use seatrial_api::pod::{ConditionStatus, Pod};
 use seatrial_api::runtime::{RuntimeCommand, RuntimeReport};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
-use seatrial_node::{KubeletConfig, PresentImages, RateLimit};
+use seatrial_node::config::{KubeletConfig, PresentImages, RateLimit};
 
 use super::config::NodeSpec;
 use super::event::{Cause, What};
@@ -58,11 +58,17 @@ impl World {
         let known = node.and_then(|node| self.api.typed::<Node>(node)).cloned();
         let config = self.kubelet_config(&spec);
         let object = known.unwrap_or_else(|| Arc::new(node_object(&spec, now)));
+        // What happened while the machine was off is part of the first list.
+        self.forget_held_events(machine);
+        let pods =
+            self.pods_of[machine as usize].iter().filter_map(|&pod| self.api.typed::<Pod>(pod).cloned());
+        let mut pods: Vec<_> = pods.collect();
+        pods.sort_by_key(|pod| pod.meta.id);
         self.with_kubelets(now, cause, |kubelets, effects| {
             if first {
                 kubelets.start_node(now, object, config, effects);
             } else {
-                kubelets.reboot_node(now, spec.name, effects);
+                kubelets.reboot_node(now, spec.name, &pods, effects);
             }
         });
         self.machine_truth_changed(now, None);
@@ -84,7 +90,7 @@ impl World {
         let name = state.spec.name;
         self.cease_heartbeat(now, machine, cause);
         self.recorder.machines[machine as usize].uptime.set(now, 0);
-        self.with_kubelets(now, cause, |kubelets, effects| kubelets.crash_node(now, name, effects));
+        self.kubelets.crash_node(now, name);
         for pod in self.pods_of[machine as usize].clone() {
             self.runtimes.kill_pod(pod);
             self.usage.update(now, pod, self.runtimes.pod(pod), &mut self.recorder);
@@ -105,7 +111,7 @@ impl World {
         let state = self.machines.get_mut(machine);
         state.present = false;
         let (name, node) = (state.spec.name, state.node);
-        self.with_kubelets(now, cause, |kubelets, effects| kubelets.remove_node(now, name, effects));
+        self.kubelets.remove_node(name);
         self.machine_truth_changed(now, None);
         if let Some(id) = node {
             let target = seatrial_api::object::ObjectRef { kind: seatrial_api::object::Kind::Node, id };
@@ -194,7 +200,9 @@ impl World {
         if let Some(pod) = report_pod(report) {
             self.pod_truth_changed(now, pod);
         }
-        if due.holds && let Some(node) = node {
+        if due.holds
+            && let Some(node) = node
+        {
             self.tell_kubelets(now, Input::Runtime { node, report }, cause);
         }
     }
@@ -250,12 +258,30 @@ pub(super) fn node_object(spec: &NodeSpec, now: SimTime) -> Node {
     let mut conditions = NodeConditions::default();
     let since = now.truncate_to_second();
     for (kind, status, reason, message) in [
-        (NodeConditionType::MemoryPressure, ConditionStatus::False, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        (NodeConditionType::DiskPressure, ConditionStatus::False, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        (NodeConditionType::PidPressure, ConditionStatus::False, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        (
+            NodeConditionType::MemoryPressure,
+            ConditionStatus::False,
+            "KubeletHasSufficientMemory",
+            "kubelet has sufficient memory available",
+        ),
+        (
+            NodeConditionType::DiskPressure,
+            ConditionStatus::False,
+            "KubeletHasNoDiskPressure",
+            "kubelet has no disk pressure",
+        ),
+        (
+            NodeConditionType::PidPressure,
+            ConditionStatus::False,
+            "KubeletHasSufficientPID",
+            "kubelet has sufficient PID available",
+        ),
         (NodeConditionType::Ready, ConditionStatus::True, "KubeletReady", "kubelet is posting ready status"),
     ] {
-        conditions.put(kind, NodeCondition { status, reason: Symbol::new(reason), message: Symbol::new(message), since });
+        conditions.put(
+            kind,
+            NodeCondition { status, reason: Symbol::new(reason), message: Symbol::new(message), since },
+        );
     }
     Node {
         meta: ObjectMeta { name: spec.name.as_str().into(), labels, created: now, ..ObjectMeta::default() },

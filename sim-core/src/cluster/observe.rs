@@ -40,6 +40,9 @@ impl World {
         };
         self.watch_services(now, event);
         self.watch_workloads(now, event);
+        if event.change == Change::Deleted {
+            self.streams.forget(event.object.object_ref());
+        }
         cause
     }
 
@@ -54,9 +57,11 @@ impl World {
         if machine.is_some() && self.runtimes.pod(id).is_some_and(|truth| truth.machine.is_none()) {
             self.bind_truth(id, machine);
         }
-        let reason = if change == Change::Deleted { Some("Deleted") } else { pod_change(old.as_deref(), pod) };
+        let reason =
+            if change == Change::Deleted { Some("Deleted") } else { pod_change(old.as_deref(), pod) };
         let workload = || self.api_workload(pod);
-        let workload = if change == Change::Added && self.recorder.is_full() { workload() } else { Symbol::empty() };
+        let workload =
+            if change == Change::Added && self.recorder.is_full() { workload() } else { Symbol::empty() };
         self.recorder.pod(now, change, pod, machine, || workload);
         self.count_service_pods(now, change, old.as_deref(), pod);
         let cause = match reason {
@@ -159,7 +164,9 @@ impl World {
         }
         let reason = node_change(old.as_deref(), node, change);
         let cause = match reason {
-            Some(reason) => self.recorder.change(now, change, &Object::Node(node.clone()), Symbol::new(reason), cause),
+            Some(reason) => {
+                self.recorder.change(now, change, &Object::Node(node.clone()), Symbol::new(reason), cause)
+            }
             None => cause,
         };
         if change == Change::Deleted {
@@ -183,7 +190,9 @@ impl World {
         let selected = service.selector.as_ref().filter(|selector| !selector.is_empty());
         let wanted = selected.map_or(0, |selector| {
             let pods = self.api.list_typed::<Pod>().filter(|pod| {
-                pod.is_active() && pod.meta.namespace == service.meta.namespace && pod.meta.labels.contains_all(selector)
+                pod.is_active()
+                    && pod.meta.namespace == service.meta.namespace
+                    && pod.meta.labels.contains_all(selector)
             });
             pods.count() as i64
         });
@@ -198,12 +207,13 @@ impl World {
     /// Workloads that are there when a Service comes.
     fn count_wanting_workloads(&mut self, now: SimTime, service: &Service) {
         let namespace = service.meta.namespace;
-        let workloads: Vec<Object> = [Kind::Deployment, Kind::ReplicaSet, Kind::StatefulSet, Kind::DaemonSet, Kind::Job]
-            .iter()
-            .flat_map(|&kind| self.api.list(kind))
-            .filter(|object| object.meta().namespace == namespace)
-            .cloned()
-            .collect();
+        let workloads: Vec<Object> =
+            [Kind::Deployment, Kind::ReplicaSet, Kind::StatefulSet, Kind::DaemonSet, Kind::Job]
+                .iter()
+                .flat_map(|&kind| self.api.list(kind))
+                .filter(|object| object.meta().namespace == namespace)
+                .cloned()
+                .collect();
         for object in workloads {
             self.workload_changed(now, Change::Modified, &object);
         }
@@ -231,7 +241,12 @@ impl World {
         let Some((template, wanted)) = wanted_pods(object) else {
             if let Object::HorizontalPodAutoscaler(hpa) = object {
                 let name = object_symbol(hpa.meta.namespace, &hpa.meta.name);
-                self.recorder.object_gauge(now, Metric::HpaReplicas, name, f64::from(hpa.status.desired_replicas));
+                self.recorder.object_gauge(
+                    now,
+                    Metric::HpaReplicas,
+                    name,
+                    f64::from(hpa.status.desired_replicas),
+                );
             }
             return;
         };
@@ -252,7 +267,9 @@ impl World {
     pub(super) fn decided(&mut self, now: SimTime, decision: Decision, cause: Cause) -> Cause {
         match decision.reason {
             "Preempted" => self.recorder.evictions.preemption += 1,
-            "TaintManagerEviction" if !decision.message.starts_with("Cancelling") => self.recorder.evictions.taint += 1,
+            "TaintManagerEviction" if !decision.message.starts_with("Cancelling") => {
+                self.recorder.evictions.taint += 1
+            }
             "Evicted" => self.recorder.evictions.pressure += 1,
             _ => {}
         }
@@ -276,7 +293,13 @@ impl World {
     }
 
     /// A request was refused; a person's is worth a row.
-    pub(super) fn refused(&mut self, now: SimTime, action: Option<String>, error: &ApiError, cause: Cause) -> Cause {
+    pub(super) fn refused(
+        &mut self,
+        now: SimTime,
+        action: Option<String>,
+        error: &ApiError,
+        cause: Cause,
+    ) -> Cause {
         let Some(action) = action else { return cause };
         self.recorder.push(EventRow {
             time: now,
@@ -296,7 +319,9 @@ impl World {
             return (object.meta().namespace, object.meta().name.clone());
         }
         match target.kind {
-            Kind::Pod => self.recorder.pods.get(target.id as usize).map(|row| (row.namespace, row.name.clone())),
+            Kind::Pod => {
+                self.recorder.pods.get(target.id as usize).map(|row| (row.namespace, row.name.clone()))
+            }
             _ => None,
         }
         .unwrap_or_default()
@@ -355,7 +380,8 @@ fn wanted_pods(object: &Object) -> Option<(&PodTemplate, i32)> {
 
 fn of_job(workload: &Job) -> (&PodTemplate, i32) {
     let ended = workload.status.conditions.iter().any(|condition| {
-        (condition.kind == "Complete" || condition.kind == "Failed") && condition.status == ConditionStatus::True
+        (condition.kind == "Complete" || condition.kind == "Failed")
+            && condition.status == ConditionStatus::True
     });
     (&workload.template, if ended || workload.suspend { 0 } else { workload.parallelism })
 }

@@ -125,7 +125,10 @@ pub(crate) fn undo(api: &ApiServer, target: ObjectRef) -> Result<Request, Compac
         .collect();
     revisions.sort_by_key(|entry| entry.0);
     let [.., previous, _] = revisions.as_slice() else {
-        return Err(compact_str::format_compact!("no rollout history found for deployment \"{}\"", deployment.meta.name));
+        return Err(compact_str::format_compact!(
+            "no rollout history found for deployment \"{}\"",
+            deployment.meta.name
+        ));
     };
     let template = &previous.1.template;
     let mut next = Deployment::clone(deployment);

@@ -92,7 +92,12 @@ const POD_NETWORK: u32 = 10 << 24 | 128 << 16;
 impl Runtimes {
     /// Runtimes without pods.
     pub(crate) fn new(behaviours: Behaviours) -> Runtimes {
-        Runtimes { pods: FxHashMap::default(), behaviours, registry_slowdown: Ratio::new(1, 1), next_ip: POD_NETWORK }
+        Runtimes {
+            pods: FxHashMap::default(),
+            behaviours,
+            registry_slowdown: Ratio::new(1, 1),
+            next_ip: POD_NETWORK,
+        }
     }
 
     /// A new pod is known from its creation on.
@@ -137,7 +142,8 @@ impl Runtimes {
     pub(crate) fn adopt_running(&mut self, pod: u32, since: SimTime) {
         let Some(truth) = self.pods.get_mut(&pod) else { return };
         let sidecars = truth.spec.init_containers.iter().map(|container| container.is_sidecar());
-        let running: SmallVec<[bool; 4]> = sidecars.chain(truth.spec.containers.iter().map(|_| true)).collect();
+        let running: SmallVec<[bool; 4]> =
+            sidecars.chain(truth.spec.containers.iter().map(|_| true)).collect();
         truth.containers = running
             .iter()
             .map(|&running| ContainerTruth {
@@ -193,7 +199,8 @@ impl Runtimes {
                 let behaviour = self.behaviours.image(image);
                 let nth = container_draw(container);
                 let fixed = latencies.image_pull_fixed.draw(&mut stream(Purpose::PullFixed, nth));
-                let image_entity = name_entity(seatrial_api::object::Kind::Untyped, Default::default(), image.as_str());
+                let image_entity =
+                    name_entity(seatrial_api::object::Kind::Untyped, Default::default(), image.as_str());
                 let mut size_stream = streams.of(image_entity, Purpose::ImageSize, 0);
                 let size = behaviour.size.unwrap_or_else(|| latencies.image_size.draw(&mut size_stream));
                 let transfer = latencies.image_transfer(size, &mut stream(Purpose::PullBandwidth, nth));
@@ -231,7 +238,10 @@ impl Runtimes {
                 let span = law.draw(&mut stream(Purpose::ContainerStop, container_draw(container)));
                 let (span, exit_code) = if span < grace { (span, 0) } else { (grace, EXIT_KILLED) };
                 let span = if running { span } else { Span::ZERO };
-                answer(now + span, RuntimeReport::ContainerExited { container, exit_code, oom_killed: false });
+                answer(
+                    now + span,
+                    RuntimeReport::ContainerExited { container, exit_code, oom_killed: false },
+                );
             }
             RuntimeCommand::StopSandbox { pod } => answer(now, RuntimeReport::SandboxStopped { pod }),
             RuntimeCommand::Probe { container, kind } => {

@@ -71,7 +71,8 @@ pub(super) fn build(config: ClusterConfig) -> Result<World, SetupError> {
     let latencies =
         Latencies::new(&config.latency).map_err(|(stage, error)| SetupError::Latency { stage, error })?;
     let behaviours = Behaviours::new(&config.profiles, &config.images).map_err(SetupError::Distribution)?;
-    let scheduler = Scheduler::new(config.scheduler.clone(), config.version, config.seed).map_err(SetupError::Scheduler)?;
+    let scheduler = Scheduler::new(config.scheduler.clone(), config.version, config.seed)
+        .map_err(SetupError::Scheduler)?;
     let controllers = ControllerManager::new(ControllerConfig {
         version: config.version,
         client_limits: if config.client_rate_limits {
@@ -105,12 +106,13 @@ impl World {
     fn found(&mut self) {
         for name in NAMESPACES {
             let namespace = Namespace { meta: ObjectMeta::named("", name), ..Namespace::default() };
-            let given = self.config.state.iter().any(|object| {
-                matches!(object, Object::Namespace(_)) && object.meta().name == name
-            });
+            let given = self
+                .config
+                .state
+                .iter()
+                .any(|object| matches!(object, Object::Namespace(_)) && object.meta().name == name);
             if !given {
-                self.import(Object::Namespace(Arc::new(namespace)))
-                    .expect("invariant: the store is empty");
+                self.import(Object::Namespace(Arc::new(namespace))).expect("invariant: the store is empty");
             }
         }
     }
@@ -206,7 +208,11 @@ impl World {
         self.apply_in_order(now, &config.manifests, Cause::NONE);
         for (profile, behaviour) in self.runtimes.behaviours.profiles().to_vec().iter().enumerate() {
             for (step, &(at, _)) in behaviour.load().iter().enumerate() {
-                self.plan(at.max(now), What::Load { profile: profile as u32, step: step as u32 }, Cause::NONE);
+                self.plan(
+                    at.max(now),
+                    What::Load { profile: profile as u32, step: step as u32 },
+                    Cause::NONE,
+                );
             }
         }
     }

@@ -62,7 +62,9 @@ impl Streams {
 
     /// The entity of a new pod: its owner and its place among the owner's pods, or its own name.
     pub(crate) fn pod_entity(&mut self, meta: &ObjectMeta) -> u64 {
-        let Some(owner) = meta.controller() else { return name_entity(Kind::Pod, meta.namespace, &meta.name) };
+        let Some(owner) = meta.controller() else {
+            return name_entity(Kind::Pod, meta.namespace, &meta.name);
+        };
         let mut hasher = FxHasher::default();
         (meta.namespace, owner.kind).hash(&mut hasher);
         owner.name.hash(&mut hasher);
@@ -120,7 +122,9 @@ pub(crate) fn request_target(request: &Request) -> Option<ObjectRef> {
     match request {
         Request::Update { object, .. } => Some(object.object_ref()),
         Request::Patch { target, .. } | Request::Delete { target, .. } => Some(*target),
-        Request::Bind { pod, .. } | Request::Evict { pod, .. } => Some(ObjectRef { kind: Kind::Pod, id: *pod }),
+        Request::Bind { pod, .. } | Request::Evict { pod, .. } => {
+            Some(ObjectRef { kind: Kind::Pod, id: *pod })
+        }
         Request::Create(_) | Request::Apply(_) | Request::Get { .. } | Request::PodMetrics { .. } => None,
     }
 }

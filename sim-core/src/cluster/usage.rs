@@ -67,9 +67,10 @@ pub(crate) struct Usage {
 impl Usage {
     /// No pods yet; a shared load for each profile that has one.
     pub(crate) fn new(behaviours: &Behaviours) -> Usage {
-        let loads = behaviours.profiles().iter().map(|behaviour| {
-            (!behaviour.load().is_empty()).then(SharedLoad::default)
-        });
+        let loads = behaviours
+            .profiles()
+            .iter()
+            .map(|behaviour| (!behaviour.load().is_empty()).then(SharedLoad::default));
         Usage {
             loads: loads.collect(),
             running: FxHashMap::default(),
@@ -102,8 +103,15 @@ impl Usage {
     }
 
     /// Brings the use up to what a pod now does.
-    pub(crate) fn update(&mut self, now: SimTime, id: u32, truth: Option<&PodTruth>, recorder: &mut Recorder) {
-        let running = truth.filter(|truth| truth.is_running()).and_then(|truth| Some((truth, truth.machine?)));
+    pub(crate) fn update(
+        &mut self,
+        now: SimTime,
+        id: u32,
+        truth: Option<&PodTruth>,
+        recorder: &mut Recorder,
+    ) {
+        let running =
+            truth.filter(|truth| truth.is_running()).and_then(|truth| Some((truth, truth.machine?)));
         let Some((truth, machine)) = running else {
             self.leave_load(now, id, recorder);
             if let Some(old) = self.running.remove(&id) {
@@ -130,7 +138,13 @@ impl Usage {
     }
 
     /// The demand of a profile's load changes.
-    pub(crate) fn set_demand(&mut self, now: SimTime, profile: u32, demand: MilliCpu, recorder: &mut Recorder) {
+    pub(crate) fn set_demand(
+        &mut self,
+        now: SimTime,
+        profile: u32,
+        demand: MilliCpu,
+        recorder: &mut Recorder,
+    ) {
         if let Some(Some(load)) = self.loads.get_mut(profile as usize) {
             load.demand = demand;
             self.share(now, profile as usize, recorder);
@@ -177,7 +191,8 @@ impl Usage {
         selector: &Arc<Selector>,
         profile_of: impl Fn(u32) -> Option<u16>,
     ) -> Vec<PodMetrics> {
-        let scraped = SimTime::from_nanos(now.nanos().div_euclid(SCRAPE_PERIOD.nanos()) * SCRAPE_PERIOD.nanos());
+        let scraped =
+            SimTime::from_nanos(now.nanos().div_euclid(SCRAPE_PERIOD.nanos()) * SCRAPE_PERIOD.nanos());
         let mut samples = Vec::new();
         for group in self.matching(namespace, selector) {
             for &pod in &self.groups[group as usize].pods {

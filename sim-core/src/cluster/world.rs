@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use seatrial_api::machine::{Effects, Input, Machine, NO_REPLY, Token};
 use rustc_hash::FxHashMap;
+use seatrial_api::machine::{Effects, Input, Machine, NO_REPLY, Token};
 use seatrial_api::node::Node;
 use seatrial_api::object::{Kind, Object, ObjectRef};
 use seatrial_api::pod::Pod;
@@ -235,9 +235,11 @@ impl World {
         timer: fn(T) -> MachineTimer,
         cause: Cause,
     ) {
-        let mut cause = cause;
+        // What follows from an input follows from the last decision that was made about it.
+        let given = cause;
+        let mut cause = given;
         for decision in effects.decisions.drain(..) {
-            cause = self.decided(now, decision, cause);
+            cause = self.decided(now, decision, given);
         }
         for outgoing in effects.requests.drain(..) {
             let client = client.unwrap_or_else(|| self.kubelet_of(&outgoing.request));
@@ -263,7 +265,9 @@ impl World {
     /// Which kubelet sends a request: that of the pod's or the node's machine.
     fn kubelet_of(&self, request: &Request) -> Client {
         let machine = match (request, request_target(request)) {
-            (_, Some(ObjectRef { kind: Kind::Pod, id })) => self.runtimes.pod(id).and_then(|truth| truth.machine),
+            (_, Some(ObjectRef { kind: Kind::Pod, id })) => {
+                self.runtimes.pod(id).and_then(|truth| truth.machine)
+            }
             (_, Some(ObjectRef { kind: Kind::Node, id })) => self.machines.of_node(id),
             (Request::Create(Object::Node(node)), _) => self.machines.named(node.name),
             _ => None,
@@ -273,7 +277,14 @@ impl World {
 
     /// Sends a request: it is committed and answered after the latency of a write or a read, at
     /// the instant that is returned.
-    pub(super) fn send(&mut self, at: SimTime, client: Client, token: Token, request: Request, cause: Cause) -> SimTime {
+    pub(super) fn send(
+        &mut self,
+        at: SimTime,
+        client: Client,
+        token: Token,
+        request: Request,
+        cause: Cause,
+    ) -> SimTime {
         let (entity, nth) = self.draw_key(&request);
         let read = matches!(request, Request::Get { .. } | Request::PodMetrics { .. });
         let latency = if read {
@@ -323,14 +334,22 @@ impl World {
         let input_cause = cause;
         match client {
             Client::Scheduler => self.tell_scheduler(now, Input::Reply { token, reply: &reply }, input_cause),
-            Client::Controllers => self.tell_controllers(now, Input::Reply { token, reply: &reply }, input_cause),
+            Client::Controllers => {
+                self.tell_controllers(now, Input::Reply { token, reply: &reply }, input_cause)
+            }
             Client::Kubelet(_) => self.tell_kubelets(now, Input::Reply { token, reply: &reply }, input_cause),
             Client::Operator | Client::Workload => {}
         }
     }
 
     /// Lets the store carry out a request and everybody see what changed.
-    pub(super) fn commit_request(&mut self, now: SimTime, client: Client, request: Request, cause: Cause) -> (Reply, Cause) {
+    pub(super) fn commit_request(
+        &mut self,
+        now: SimTime,
+        client: Client,
+        request: Request,
+        cause: Cause,
+    ) -> (Reply, Cause) {
         let mut events = std::mem::take(&mut self.buffers.events);
         let evicts = matches!(request, Request::Evict { .. });
         let label = matches!(client, Client::Operator).then(|| super::actions::describe(&request));
@@ -386,9 +405,13 @@ impl World {
         if let Some(machine) = machine {
             left += 1;
             if self.machines.get(machine).is_connected() {
-                let watch = self.latencies.watch.draw(&mut self.streams.of(entity, Purpose::Watch, nth << 2 | 3));
-                let notice =
-                    self.latencies.kubelet_notice.draw(&mut self.streams.of(entity, Purpose::KubeletNotice, nth));
+                let watch =
+                    self.latencies.watch.draw(&mut self.streams.of(entity, Purpose::Watch, nth << 2 | 3));
+                let notice = self.latencies.kubelet_notice.draw(&mut self.streams.of(
+                    entity,
+                    Purpose::KubeletNotice,
+                    nth,
+                ));
                 let at = self.machines.get_mut(machine).in_order(now + watch + notice);
                 self.plan(at, What::NodeWatch { machine, row }, cause);
             } else {
@@ -427,6 +450,13 @@ impl World {
         }
         let event = self.arrived(row);
         self.tell_kubelets(now, Input::Watch(&event), cause);
+    }
+
+    /// Watch events that waited for a machine are not needed any more.
+    pub(super) fn forget_held_events(&mut self, machine: u32) {
+        for row in std::mem::take(&mut self.machines.get_mut(machine).held_events) {
+            self.arrived(row);
+        }
     }
 
     /// A machine reaches the API server again: what waited on either side goes its way.

@@ -40,7 +40,14 @@ impl<E: Event, Q: EventQueue<E>, A: Arrivals<E>> Engine<E, Q, A> {
     pub fn with_arrivals(start: SimTime, arrivals: A) -> Self {
         let mut queue = Q::default();
         let arrival_sequence = queue.reserve_sequences(ARRIVALS_MAX);
-        Engine { now: start, queue, arrivals, arrival_sequence, trace: Trace::new(), event: std::marker::PhantomData }
+        Engine {
+            now: start,
+            queue,
+            arrivals,
+            arrival_sequence,
+            trace: Trace::new(),
+            event: std::marker::PhantomData,
+        }
     }
 
     /// Schedules `event` for the instant `at`, behind all events of that instant.
@@ -66,7 +73,9 @@ impl<E: Event, Q: EventQueue<E>, A: Arrivals<E>> Engine<E, Q, A> {
     #[inline]
     pub fn next_event(&mut self) -> Option<Entry<E>> {
         let entry = match self.arrivals.peek_time() {
-            Some(arrival) if self.queue.peek_time().is_none_or(|queued| arrival <= queued) => self.take_arrival()?,
+            Some(arrival) if self.queue.peek_time().is_none_or(|queued| arrival <= queued) => {
+                self.take_arrival()?
+            }
             _ => self.queue.pop()?,
         };
         assert!(entry.time >= self.now, "time ran back from {} to {}", self.now, entry.time);

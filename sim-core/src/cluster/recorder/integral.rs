@@ -23,11 +23,6 @@ impl Integral {
         self.value = value;
     }
 
-    /// The value now.
-    pub(crate) fn value(&self) -> i64 {
-        self.value
-    }
-
     /// The integral up to `now`.
     pub(crate) fn total(&self, now: SimTime) -> i128 {
         self.area + i128::from(self.value) * i128::from((now - self.since).nanos())
@@ -54,6 +49,5 @@ mod tests {
         integral.add(SimTime::from_secs(10), 3);
         integral.add(SimTime::from_secs(20), -1);
         assert_eq!(integral.total(SimTime::from_secs(25)), (30 + 10) * 1_000_000_000);
-        assert_eq!(integral.value(), 2);
     }
 }

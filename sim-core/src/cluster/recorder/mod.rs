@@ -112,7 +112,14 @@ impl Recorder {
     }
 
     /// A version of a pod was committed.
-    pub(crate) fn pod(&mut self, now: SimTime, change: Change, pod: &Pod, machine: Option<u32>, workload: impl FnOnce() -> Symbol) {
+    pub(crate) fn pod(
+        &mut self,
+        now: SimTime,
+        change: Change,
+        pod: &Pod,
+        machine: Option<u32>,
+        workload: impl FnOnce() -> Symbol,
+    ) {
         self.account(now, change, pod, machine);
         if !self.is_full() {
             return;
@@ -234,7 +241,14 @@ impl Recorder {
     }
 
     /// The row of a change of an object.
-    pub(crate) fn change(&mut self, now: SimTime, change: Change, object: &Object, reason: Symbol, cause: Cause) -> Cause {
+    pub(crate) fn change(
+        &mut self,
+        now: SimTime,
+        change: Change,
+        object: &Object,
+        reason: Symbol,
+        cause: Cause,
+    ) -> Cause {
         if !self.is_full() {
             return cause;
         }
@@ -267,10 +281,7 @@ pub(crate) fn pod_change(old: Option<&Pod>, new: &Pod) -> Option<&'static str> {
 
 /// The name of an object as the results write it.
 pub(crate) fn object_symbol(namespace: Symbol, name: &str) -> Symbol {
-    let text: CompactString = if namespace.is_empty() {
-        name.into()
-    } else {
-        compact_str::format_compact!("{namespace}/{name}")
-    };
+    let text: CompactString =
+        if namespace.is_empty() { name.into() } else { compact_str::format_compact!("{namespace}/{name}") };
     Symbol::new(&text)
 }

@@ -66,10 +66,11 @@ fn reason(pod: &Pod) -> (Symbol, compact_str::CompactString) {
     if let Some(text) = text.filter(|text| !text.reason.is_empty()) {
         return (text.reason, text.message.clone());
     }
-    let waiting = status.containers.iter().flat_map(|list| list.iter()).find_map(|container| match container.state {
-        ContainerState::Waiting { reason } if !reason.is_empty() => Some(reason),
-        _ => None,
-    });
+    let waiting =
+        status.containers.iter().flat_map(|list| list.iter()).find_map(|container| match container.state {
+            ContainerState::Waiting { reason } if !reason.is_empty() => Some(reason),
+            _ => None,
+        });
     if let Some(reason) = waiting {
         return (reason, Default::default());
     }
@@ -82,7 +83,13 @@ fn reason(pod: &Pod) -> (Symbol, compact_str::CompactString) {
 }
 
 /// The row of a change of an object.
-pub(super) fn change_row(now: SimTime, change: Change, object: &Object, reason: Symbol, cause: Cause) -> EventRow {
+pub(super) fn change_row(
+    now: SimTime,
+    change: Change,
+    object: &Object,
+    reason: Symbol,
+    cause: Cause,
+) -> EventRow {
     let meta = object.meta();
     let kind = match object {
         Object::Untyped(object) => object.kind,

@@ -53,7 +53,8 @@ mod tests {
         for (second, value) in [(0, 0.0), (1, 1.0), (2, 2.0), (12, 3.0), (13, 3.0), (15, 4.0), (30, 5.0)] {
             table.record(SimTime::from_secs(second), Metric::PodsRunning, Symbol::empty(), value);
         }
-        let seconds: Vec<_> = table.all()[0].points.iter().map(|p| (p.0.nanos() / 1_000_000_000, p.1)).collect();
+        let seconds: Vec<_> =
+            table.all()[0].points.iter().map(|p| (p.0.nanos() / 1_000_000_000, p.1)).collect();
         assert_eq!(seconds, [(0, 0.0), (2, 2.0), (15, 4.0), (30, 5.0)]);
     }
 }

@@ -21,7 +21,9 @@ impl Bernoulli {
     /// # Errors
     /// If `chance` is not between 0 and 1.
     pub fn new(chance: Ratio) -> Result<Bernoulli, DistributionError> {
-        let (num, den) = if chance.den < 0 { (-i128::from(chance.num), -i128::from(chance.den)) } else {
+        let (num, den) = if chance.den < 0 {
+            (-i128::from(chance.num), -i128::from(chance.den))
+        } else {
             (i128::from(chance.num), i128::from(chance.den))
         };
         if num < 0 || num > den {

@@ -194,7 +194,9 @@ mod tests {
 
     #[test]
     fn normal_quantiles_invert_the_error_function() {
-        for unit in [1e-300, 1e-20, 1e-12, 1e-6, 0.01, 0.05, 0.074, 0.076, 0.3, 0.5, 0.7, 0.93, 0.99, 1.0 - 1e-9] {
+        for unit in
+            [1e-300, 1e-20, 1e-12, 1e-6, 0.01, 0.05, 0.074, 0.076, 0.3, 0.5, 0.7, 0.93, 0.99, 1.0 - 1e-9]
+        {
             let found = normal_below(normal_quantile(unit));
             assert!((found / unit - 1.0).abs() < 1e-12, "{unit}: {found}");
         }

@@ -120,7 +120,15 @@ impl<E: Copy> BucketQueue<E> {
 impl<E: Copy> Default for BucketQueue<E> {
     fn default() -> Self {
         let last = tick(EARLIEST) | below(RUN_LEVEL);
-        BucketQueue { run: Run::new(), last, origin: last, wheel: Wheel::new(), open_max: 32, next_sequence: 0, floor: EARLIEST }
+        BucketQueue {
+            run: Run::new(),
+            last,
+            origin: last,
+            wheel: Wheel::new(),
+            open_max: 32,
+            next_sequence: 0,
+            floor: EARLIEST,
+        }
     }
 }
 
@@ -161,7 +169,10 @@ impl<E: Copy> EventQueue<E> for BucketQueue<E> {
         }
     }
 
-    fn upcoming<'a>(&'a self) -> impl Iterator<Item = &'a Entry<E>> where E: 'a {
+    fn upcoming<'a>(&'a self) -> impl Iterator<Item = &'a Entry<E>>
+    where
+        E: 'a,
+    {
         self.run.iter()
     }
 

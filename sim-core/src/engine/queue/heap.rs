@@ -64,7 +64,10 @@ impl<E: Copy> EventQueue<E> for HeapQueue<E> {
         self.heap.peek().map(|Earliest(entry)| entry.time)
     }
 
-    fn upcoming<'a>(&'a self) -> impl Iterator<Item = &'a Entry<E>> where E: 'a {
+    fn upcoming<'a>(&'a self) -> impl Iterator<Item = &'a Entry<E>>
+    where
+        E: 'a,
+    {
         std::iter::empty()
     }
 

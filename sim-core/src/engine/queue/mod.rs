@@ -55,7 +55,9 @@ pub trait EventQueue<E: Copy>: Clone + Default {
     fn peek_time(&self) -> Option<SimTime>;
 
     /// x
-    fn upcoming<'a>(&'a self) -> impl Iterator<Item = &'a Entry<E>> where E: 'a;
+    fn upcoming<'a>(&'a self) -> impl Iterator<Item = &'a Entry<E>>
+    where
+        E: 'a;
 
     /// The number of pending events.
     fn len(&self) -> usize;

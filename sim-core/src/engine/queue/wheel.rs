@@ -165,4 +165,3 @@ impl<E: Copy> Wheel<E> {
         self.chains.capacity() * size_of::<Chain>() + self.pool.allocated_bytes()
     }
 }
-
