@@ -14,7 +14,9 @@ use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_api::workload::{Deployment, DeploymentStrategy, IntOrPercent, ReplicaSet};
 use seatrial_sim_core::cluster::Simulation;
-use seatrial_sim_core::cluster::config::{ClusterConfig, LatencyModel, NodeSpec, Recording};
+use seatrial_sim_core::cluster::config::{
+    ClusterConfig, Fault, FaultTiming, FaultType, LatencyModel, NodeSpec, Recording, Target,
+};
 use seatrial_sim_core::engine::queue::HeapQueue;
 
 fn node(name: &str, zone: &str) -> NodeSpec {
@@ -143,4 +145,27 @@ fn the_reference_queue_and_a_clone_give_the_same_hash() {
     assert_eq!(shipped.trace_hash(), clone.trace_hash());
     assert_eq!(shipped.trace_hash(), reference.trace_hash());
     assert_eq!(shipped.events(), reference.events());
+}
+
+#[test]
+fn invariants_hold_after_every_event_of_a_crash() {
+    let mut configuration = config(6, vec![deployment("web", 20), deployment("db", 3)]);
+    configuration.faults = vec![Fault {
+        name: "crash".into(),
+        kind: FaultType::Crash,
+        target: Some(Target::Zone("a".into())),
+        timing: FaultTiming::At { at: SimTime::from_secs(300), duration: Some(Span::from_mins(10)) },
+    }];
+    let mut simulation = Simulation::new(configuration).unwrap();
+    while simulation.step() {
+        simulation.check_invariants().unwrap();
+    }
+    let results = simulation.results(simulation.end());
+    for row in results.event_rows.iter().filter(|row| row.time > SimTime::from_secs(290)).take(150) {
+        println!(
+            "{} {} {} {:?} {} {} {:?}",
+            row.time, row.kind, row.name, row.event, row.reason, row.message, row.cause
+        );
+    }
+    assert_eq!(simulation.pod_counts(), [0, 23, 0, 0]);
 }

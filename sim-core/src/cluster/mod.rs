@@ -13,6 +13,7 @@ mod behaviour;
 pub mod config;
 mod event;
 mod faults;
+mod invariants;
 mod latency;
 mod machines;
 mod nodes;
@@ -32,6 +33,7 @@ use seatrial_api::units::SimTime;
 use seatrial_scheduler::Scheduler;
 
 pub use event::ClusterEvent;
+pub use invariants::Violation;
 pub use setup::SetupError;
 
 use crate::engine::Engine;
@@ -166,6 +168,15 @@ impl<Q: EventQueue<ClusterEvent>> Simulation<Q> {
         let now = self.engine.now();
         self.world.act(now, action);
         flush(&mut self.world, &mut self.engine);
+    }
+
+    /// Checks what must hold at every instant. Costs as much as the cluster is large, so it is
+    /// there for tests and on demand.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold: a bug.
+    pub fn check_invariants(&self) -> Result<(), Violation> {
+        invariants::check(&self.world)
     }
 
     /// What the run leaves behind, up to now or to its end if it was played to it.

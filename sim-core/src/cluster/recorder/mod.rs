@@ -240,6 +240,11 @@ impl Recorder {
         self.phases[phase as usize]
     }
 
+    /// How many nodes are Ready.
+    pub(crate) fn nodes_ready(&self) -> i64 {
+        self.nodes_ready
+    }
+
     /// The row of a change of an object.
     pub(crate) fn change(
         &mut self,
