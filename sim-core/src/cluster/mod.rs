@@ -52,7 +52,7 @@ pub type ClusterQueue = BucketQueue<ClusterEvent>;
 /// It is a value: a clone taken between two events and its original, driven alike, give the same
 /// events, the same results and the same hash. `Q` is the event queue; the reference queue gives
 /// the same hash as the shipped one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Simulation<Q = ClusterQueue> {
     engine: Engine<ClusterEvent, Q, PodArrivals>,
     world: World,

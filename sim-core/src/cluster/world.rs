@@ -16,7 +16,7 @@ use seatrial_api::store::ApiServer;
 use seatrial_api::units::SimTime;
 use seatrial_controllers::{ControllerManager, ControllerTimer};
 use seatrial_node::{Kubelets, Timer as KubeletTimer};
-use seatrial_scheduler::{Scheduler, SchedulerTimer};
+use seatrial_scheduler::{Scheduler, Timer as SchedulerTimer};
 
 use super::availability::Availability;
 use super::config::ClusterConfig;
@@ -73,7 +73,7 @@ pub(super) struct PendingReport {
 }
 
 /// The state of a simulated cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct World {
     pub(super) config: Arc<ClusterConfig>,
     pub(super) api: ApiServer,
