@@ -7,6 +7,7 @@
 pub mod admission;
 mod backoff;
 pub mod config;
+pub mod dns;
 mod lifecycle;
 mod machine;
 mod names;
@@ -17,6 +18,7 @@ mod pods;
 mod policy;
 mod probes;
 mod probing;
+pub mod proxy;
 mod publish;
 mod pulls;
 mod rows;
