@@ -11,6 +11,7 @@ pub mod dns;
 mod lifecycle;
 mod machine;
 mod names;
+mod node_status;
 mod objects;
 pub mod phase;
 mod plan;
