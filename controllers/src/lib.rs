@@ -11,7 +11,9 @@
 )]
 
 mod config;
+mod deployment;
 mod direct;
+pub mod disruption;
 pub mod endpointslice;
 mod framework;
 mod manager;

@@ -5,7 +5,9 @@ use seatrial_api::request::{ApiError, Reply};
 use seatrial_api::units::SimTime;
 
 use crate::Config;
+use crate::deployment::DeploymentController;
 use crate::direct::Direct;
+use crate::disruption::{DisruptionController, StaleDisruption};
 use crate::endpointslice::EndpointSliceController;
 use crate::framework::{Caches, Event, Runner, Surroundings, split_token};
 use crate::node_lifecycle::NodeLifecycleTimer;
@@ -100,7 +102,10 @@ macro_rules! queued {
 
 queued! {
     1 replicaset: ReplicaSetController,
+    2 deployment: DeploymentController,
     21 endpointslice: EndpointSliceController,
+    22 disruption: DisruptionController,
+    23 stale_disruption: StaleDisruption,
 }
 
 /// All controllers over shared caches.

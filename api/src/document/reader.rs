@@ -64,7 +64,8 @@ struct PendingList {
 
 /// Reads all documents of a file, whatever they are, with nothing expanded.
 ///
-/// Returns those that had no error.
+/// Also returns those that could be read in spite of an error, such as a key that is not allowed to
+/// occur twice, so that whatever else is wrong with them can be found at once.
 pub fn read_documents(
     file: &str,
     bytes: &[u8],
@@ -76,7 +77,7 @@ pub fn read_documents(
     while let Some(start) = documents.next_root(findings) {
         let root = documents.builder.value(start, 0, &FieldPath::ROOT, findings);
         match root.and_then(|root| documents.end_document(findings).map(|()| root)) {
-            Ok(root) if !documents.builder.faulty && !root.node.is_null() => nodes.push(root.node),
+            Ok(root) if !root.node.is_null() => nodes.push(root.node),
             Ok(_) => {}
             Err(Abandoned) => documents.skip_document(findings),
         }

@@ -21,11 +21,10 @@ impl ApiServer {
         if new.resource_version != 0 && new.resource_version != old.resource_version {
             return Err(ApiError::conflict(stored.kind(), &old.name));
         }
-        let merged = match subresource {
-            Subresource::Main => merge_main(&stored, object)?,
-            Subresource::Status => merge_status(&stored, object)?,
-        };
-        self.write(&stored, merged, events)
+        match subresource {
+            Subresource::Main => self.write(&stored, merge_main(&stored, object)?, events),
+            Subresource::Status => self.write_status(&stored, merge_status(&stored, object)?, events),
+        }
     }
 
     pub(super) fn apply(&mut self, now: SimTime, mut object: Object, events: &mut Vec<WatchEvent>) -> Reply {
@@ -38,6 +37,12 @@ impl ApiServer {
         meta.id = id;
         meta.resource_version = 0;
         self.update(object, Subresource::Main, events)
+    }
+
+    /// Stores `next` in place of `stored` unless nothing changed. A status never raises the
+    /// generation, not even with the annotations that a Deployment's carries.
+    fn write_status(&mut self, stored: &Object, next: Object, events: &mut Vec<WatchEvent>) -> Reply {
+        if compare(stored, &next).changed { Ok(self.replace(next, events)) } else { Ok(stored.clone()) }
     }
 
     /// Stores `next` in place of `stored` unless nothing changed, and raises the generation if the
@@ -282,7 +287,12 @@ fn merge_status(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
             Arc::make_mut(old).status = new.status.clone()
         }
         (Object::DaemonSet(old), Object::DaemonSet(new)) => Arc::make_mut(old).status = new.status.clone(),
-        (Object::Job(old), Object::Job(new)) => Arc::make_mut(old).status = new.status.clone(),
+        (Object::Job(old), Object::Job(new)) => {
+            if new.status.ready > new.status.active {
+                return Err(more_ready_than_active(&new.meta.name, new.status.ready));
+            }
+            Arc::make_mut(old).status = new.status.clone();
+        }
         (Object::PodDisruptionBudget(old), Object::PodDisruptionBudget(new)) => {
             Arc::make_mut(old).status = new.status.clone();
         }
@@ -312,6 +322,14 @@ fn merge_status(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
         }
     }
     Ok(next)
+}
+
+fn more_ready_than_active(name: &str, ready: i32) -> ApiError {
+    let message = format!(
+        "Job.batch \"{name}\" is invalid: status.ready: Invalid value: {ready}: cannot set more ready pods than \
+         active"
+    );
+    ApiError::new(ErrorReason::Invalid, message)
 }
 
 /// Refuses a changed selector.

@@ -292,7 +292,224 @@ fn new_meta(service: &Service, labels: Labels) -> ObjectMeta {
         namespace: service.meta.namespace,
         labels,
         owners: Some(Arc::new(vec![owner])),
-        extra: Some(Arc::new(MetaExtra { generate_name, finalizers: Vec::new() })),
+        extra: Some(Arc::new(MetaExtra { generate_name, ..MetaExtra::default() })),
         ..ObjectMeta::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seatrial_api::container::{Container, ContainerPort};
+    use seatrial_api::meta::{Deletion, Uid};
+    use seatrial_api::pod::{ConditionStatus, PodConditionType, PodPhase, PodReason, PodSpec};
+    use seatrial_api::service::{ServiceType, TrafficPolicy};
+    use seatrial_api::units::SimTime;
+
+    fn service() -> Service {
+        let port = ServicePort {
+            name: Symbol::empty(),
+            protocol: Protocol::Tcp,
+            port: 80,
+            target_port: PortRef::Number(8080),
+            node_port: 0,
+        };
+        Service {
+            meta: ObjectMeta { uid: Uid::from_bits(1, 1), ..ObjectMeta::named("ns", "web") },
+            kind: ServiceType::ClusterIp,
+            selector: Some(Labels::of(&[("app", "web")])),
+            ports: Box::new([port]),
+            cluster_ip: "10.0.0.1".into(),
+            external_name: "".into(),
+            session_affinity_seconds: None,
+            publish_not_ready_addresses: false,
+            internal_traffic_policy: TrafficPolicy::Cluster,
+            external_traffic_policy: TrafficPolicy::Cluster,
+            traffic_distribution: None,
+        }
+    }
+
+    fn pod(row: u32) -> Pod {
+        let mut pod = Pod::new(
+            ObjectMeta::named("ns", "web-x"),
+            Arc::new(PodSpec::new(vec![Container::new("c", "i")])),
+        );
+        pod.meta.id = row;
+        pod.node = Some("n1".into());
+        pod.status.ip = 1000 + row;
+        pod.status.phase = PodPhase::Running;
+        pod.status.conditions.set(
+            PodConditionType::Ready,
+            ConditionStatus::True,
+            PodReason::None,
+            SimTime::ZERO,
+        );
+        pod
+    }
+
+    /// Applies a plan as the API server would; new slices get the next rows.
+    fn apply(existing: &mut Vec<Arc<EndpointSlice>>, plan: SlicePlan) {
+        existing.retain(|slice| !plan.delete.contains(&slice.meta.id));
+        for slice in plan.update {
+            let place = existing.iter_mut().find(|old| old.meta.id == slice.meta.id).expect("it exists");
+            *place = Arc::new(slice);
+        }
+        for mut slice in plan.create {
+            slice.meta.id = 1 + existing.iter().map(|slice| slice.meta.id).max().unwrap_or(0);
+            existing.push(Arc::new(slice));
+        }
+    }
+
+    fn play(
+        existing: &mut Vec<Arc<EndpointSlice>>,
+        service: &Service,
+        pods: &[Pod],
+    ) -> (usize, usize, usize) {
+        let node = Node::default();
+        let backends: Vec<_> = pods.iter().map(|pod| (pod, Some(&node))).collect();
+        let plan = plan(service, &backends, existing);
+        let writes = (plan.create.len(), plan.update.len(), plan.delete.len());
+        apply(existing, plan);
+        writes
+    }
+
+    fn sizes(slices: &[Arc<EndpointSlice>]) -> Vec<usize> {
+        slices.iter().map(|slice| slice.endpoints.len()).collect()
+    }
+
+    #[test]
+    fn endpoints_tell_what_their_pods_can_do() {
+        let node = Node {
+            meta: ObjectMeta {
+                labels: Labels::of(&[("topology.kubernetes.io/zone", "z1")]),
+                ..ObjectMeta::default()
+            },
+            ..Node::default()
+        };
+        let rows = [
+            (true, false, false, (true, true, false)),
+            (false, false, false, (false, false, false)),
+            (true, true, false, (false, true, true)),
+            (false, false, true, (true, false, false)),
+            (false, true, true, (true, false, true)),
+        ];
+        for (is_ready, deleting, publish, expected) in rows {
+            let mut pod = pod(1);
+            let status = if is_ready { ConditionStatus::True } else { ConditionStatus::False };
+            pod.status.conditions.set(PodConditionType::Ready, status, PodReason::None, SimTime::ZERO);
+            pod.meta.set_deletion(deleting.then_some(Deletion { at: SimTime::ZERO, grace_seconds: 30 }));
+            let service = Service {
+                publish_not_ready_addresses: publish,
+                traffic_distribution: Some(TrafficDistribution::PreferSameZone),
+                ..service()
+            };
+            let endpoint = endpoint(&service, &pod, Some(&node));
+            assert_eq!((endpoint.ready, endpoint.serving, endpoint.terminating), expected);
+            assert_eq!(endpoint.zone_hint, endpoint.ready);
+        }
+    }
+
+    #[test]
+    fn pods_without_address_or_at_their_end_are_no_endpoints_and_one_empty_slice_stays() {
+        let (mut slices, service) = (Vec::new(), service());
+        let mut starting = pod(1);
+        starting.status.ip = 0;
+        let mut ended = pod(2);
+        ended.status.phase = PodPhase::Failed;
+        assert_eq!(play(&mut slices, &service, &[starting, ended]), (1, 0, 0));
+        assert_eq!((sizes(&slices), slices[0].ports.len()), (vec![0], 0));
+        assert_eq!(play(&mut slices, &service, &[]), (0, 0, 0));
+        assert_eq!(play(&mut slices, &service, &[pod(3)]), (0, 1, 0), "the empty slice is reused");
+        assert_eq!(slices[0].ports[0].port, 8080);
+        assert_eq!(play(&mut slices, &service, &[]), (0, 1, 0));
+        assert_eq!((sizes(&slices), slices[0].ports.len()), (vec![0], 0));
+    }
+
+    #[test]
+    fn slices_hold_a_hundred_and_are_never_merged() {
+        let (mut slices, service) = (Vec::new(), service());
+        let all: Vec<Pod> = (0..130).map(pod).collect();
+        assert_eq!(play(&mut slices, &service, &all), (2, 0, 0));
+        assert_eq!(sizes(&slices), [100, 30]);
+        let kept: Vec<Pod> =
+            all.iter().filter(|pod| pod.meta.id % 4 == 0 || pod.meta.id > 120).cloned().collect();
+        play(&mut slices, &service, &kept);
+        assert_eq!(sizes(&slices).len(), 2);
+        assert_eq!(sizes(&slices).iter().sum::<usize>(), kept.len());
+    }
+
+    #[test]
+    fn new_endpoints_fill_changing_slices_then_the_fullest_that_holds_all_then_new_ones() {
+        let (mut slices, service) = (Vec::new(), service());
+        for first in [0, 200, 300] {
+            let count = [90, 60, 80][first as usize / 100 - usize::from(first > 0)];
+            let mut part = Vec::new();
+            play(&mut part, &service, &(first..first + count).map(pod).collect::<Vec<_>>());
+            let mut slice = EndpointSlice::clone(&part[0]);
+            slice.meta.id = 1 + slices.len() as u32;
+            slices.push(Arc::new(slice));
+        }
+        let mut pods: Vec<Pod> = (0..90).chain(200..260).chain(300..380).map(pod).collect();
+        pods.push(pod(400));
+        play(&mut slices, &service, &pods);
+        assert_eq!(sizes(&slices), [91, 60, 80], "one more fits best into the fullest");
+        pods.retain(|pod| pod.meta.id != 200);
+        pods.extend((500..515).map(pod));
+        play(&mut slices, &service, &pods);
+        assert_eq!(sizes(&slices), [91, 74, 80], "the slice that loses one takes all");
+        pods.extend((600..630).map(pod));
+        play(&mut slices, &service, &pods);
+        assert_eq!(sizes(&slices), [91, 74, 80, 30], "none holds thirty more");
+    }
+
+    #[test]
+    fn a_named_port_may_differ_by_pod_and_is_left_out_where_it_is_missing() {
+        let mut service = service();
+        service.ports[0].target_port = PortRef::Name("http".into());
+        let with_port = |row: u32, number: u16| {
+            let mut result = pod(row);
+            let port = ContainerPort {
+                name: "http".into(),
+                container_port: number,
+                host_port: 0,
+                host_ip: "".into(),
+                protocol: Protocol::Tcp,
+            };
+            let mut container = Container::new("c", "i");
+            container.ports = [port].into();
+            result.spec = Arc::new(PodSpec::new(vec![container]));
+            result
+        };
+        let mut slices = Vec::new();
+        play(&mut slices, &service, &[with_port(1, 9090), with_port(2, 9091), with_port(3, 9090), pod(4)]);
+        let mut found: Vec<_> = slices
+            .iter()
+            .map(|slice| (slice.ports.first().map(|port| port.port), slice.endpoints.len()))
+            .collect();
+        found.sort();
+        assert_eq!(found, [(None, 1), (Some(9090), 2), (Some(9091), 1)]);
+    }
+
+    #[test]
+    fn a_pod_whose_node_is_not_known_is_left_out_unless_all_are_published() {
+        let (lonely, mut service) = (pod(1), service());
+        let plan_for = |service: &Service| plan(service, &[(&lonely, None)], &[]);
+        let result = plan_for(&service);
+        assert!(result.incomplete && result.create[0].endpoints.is_empty());
+        service.publish_not_ready_addresses = true;
+        let result = plan_for(&service);
+        assert!(!result.incomplete && result.create[0].endpoints.len() == 1);
+    }
+
+    #[test]
+    fn labels_follow_the_service() {
+        let (mut slices, mut service) = (Vec::new(), service());
+        play(&mut slices, &service, &[pod(1)]);
+        service.meta.labels = Labels::of(&[("team", "shop"), (LABEL_MANAGED_BY, "me")]);
+        assert_eq!(play(&mut slices, &service, &[pod(1)]), (0, 1, 0));
+        let labels = &slices[0].meta.labels;
+        assert_eq!(labels.get("team".into()), Some("shop".into()));
+        assert_eq!(labels.get(LABEL_MANAGED_BY.into()), Some(MANAGER.into()));
+        assert_eq!(play(&mut slices, &service, &[pod(1)]), (0, 0, 0));
     }
 }

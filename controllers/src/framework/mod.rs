@@ -18,6 +18,7 @@ mod pods;
 mod queue;
 mod runner;
 mod selectors;
+mod template;
 
 use std::borrow::Cow;
 
@@ -38,6 +39,7 @@ pub(crate) use pods::PodTable;
 pub(crate) use queue::{RetryPolicy, WorkQueue};
 pub(crate) use runner::{Runner, Surroundings};
 pub(crate) use selectors::SelectorIndex;
+pub(crate) use template::{POD_TEMPLATE_HASH, same_template, template_hash};
 
 /// A change that the watch has shown; the caches contain it already.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! A scripted world around the controller manager: the API server's store, leases that are renewed
-//! or not, and kubelets that end the pods of living nodes. Requests take 5 ms, watch events 2 ms.
+//! or not, and kubelets that end the pods of living nodes. A request is carried out and
+//! answered after 5 ms, its watch event follows 2 ms later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -298,11 +299,11 @@ impl World {
         match what {
             What::Request(token, Request::PodMetrics { namespace, selector }) => {
                 let samples = self.measure(namespace, &selector);
-                self.push(REQUEST.divided_by(2), What::Metrics(token, samples));
+                self.push(Span::ZERO, What::Metrics(token, samples));
             }
             What::Request(token, request) => {
                 let reply = self.request(request);
-                self.push(REQUEST.divided_by(2), What::Reply(token, reply));
+                self.push(Span::ZERO, What::Reply(token, reply));
             }
             What::Reply(token, reply) => self.input(Input::Reply { token, reply: &reply }),
             What::Metrics(token, samples) => self.input(Input::Metrics { token, samples: &samples }),
@@ -351,7 +352,7 @@ impl World {
         let mut effects = Effects::new(true);
         self.manager.handle(self.now, input, &mut effects);
         for outgoing in effects.requests {
-            let delay = (outgoing.send_at - self.now) + REQUEST.divided_by(2);
+            let delay = (outgoing.send_at - self.now) + REQUEST;
             self.push(delay, What::Request(outgoing.token, outgoing.request));
         }
         for (at, timer) in effects.timers {

@@ -6,4 +6,5 @@
 )]
 
 mod cluster;
+mod deployments;
 mod replicasets;
