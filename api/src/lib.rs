@@ -3,10 +3,12 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
 
 pub mod autoscaling;
+mod base64;
 pub mod calendar;
 pub mod client;
 pub mod config;
 pub mod container;
+pub mod decode;
 pub mod document;
 pub mod duration;
 pub mod labels;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
+use crate::document;
 use crate::labels::Labels;
 use crate::object::{Kind, ObjectRef};
 use crate::symbol::Symbol;
@@ -154,6 +155,8 @@ pub struct MetaExtra {
     pub generate_name: CompactString,
     /// `finalizers`, in order.
     pub finalizers: Vec<Symbol>,
+    /// The object as written, if it has fields that its type does not hold.
+    pub written: Option<document::Node>,
 }
 
 /// The metadata of an object.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::autoscaling::HorizontalPodAutoscaler;
 use crate::config::{ConfigMap, Namespace, Secret, ServiceAccount};
+use crate::document;
 use crate::meta::ObjectMeta;
 use crate::node::Node;
 use crate::pod::Pod;
@@ -23,6 +24,8 @@ pub struct Untyped {
     pub api_version: Symbol,
     /// `kind` as written.
     pub kind: Symbol,
+    /// The object as written, metadata included; `None` for one that is made here.
+    pub content: Option<document::Node>,
 }
 
 /// A type of objects with an arena of its own in the store.

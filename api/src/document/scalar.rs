@@ -2,6 +2,7 @@
 //! `on` are true, `0644` is octal, underscores may separate digits, dates stay texts.
 
 use super::node::Value;
+use crate::base64;
 use compact_str::CompactString;
 
 /// The types that a tag such as `!!int` can demand of a scalar.
@@ -41,7 +42,7 @@ pub(super) fn resolve_tagged(text: &str, tag: Tag) -> Result<Value, Fault> {
     match tag {
         Tag::String => return Ok(string(text)),
         Tag::Binary => {
-            let bytes = decode_base64(text).ok_or(Fault::NotOfTag(tag))?;
+            let bytes = base64::decode(text).ok_or(Fault::NotOfTag(tag))?;
             return String::from_utf8(bytes).map(|text| string(&text)).map_err(|_| Fault::NotOfTag(tag));
         }
         _ => {}
@@ -136,41 +137,6 @@ fn resolve_float(text: &str) -> Option<Value> {
     }
     // A value beyond the range of floats is a text, as in Go, where parsing it fails.
     text.parse().ok().filter(|value: &f64| value.is_finite()).map(Value::Float)
-}
-
-/// The bytes that `text` encodes in base64 with padding; line breaks are skipped.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'\n' | b'\r')).collect();
-    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3);
-    let groups = digits.chunks_exact(4);
-    if !groups.remainder().is_empty() {
-        return None;
-    }
-    let last = groups.len().saturating_sub(1);
-    for (index, group) in groups.enumerate() {
-        let padding = group.iter().rev().take_while(|&&b| b == b'=').count();
-        if padding > 2 || (padding > 0 && index != last) {
-            return None;
-        }
-        let mut bits = 0u32;
-        for &digit in &group[..4 - padding] {
-            bits = bits << 6 | base64_value(digit)?;
-        }
-        bits <<= 6 * padding;
-        bytes.extend_from_slice(&bits.to_be_bytes()[1..4 - padding]);
-    }
-    Some(bytes)
-}
-
-fn base64_value(digit: u8) -> Option<u32> {
-    Some(u32::from(match digit {
-        b'A'..=b'Z' => digit - b'A',
-        b'a'..=b'z' => digit - b'a' + 26,
-        b'0'..=b'9' => digit - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    }))
 }
 
 #[cfg(test)]

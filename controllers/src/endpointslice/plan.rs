@@ -292,7 +292,7 @@ fn new_meta(service: &Service, labels: Labels) -> ObjectMeta {
         namespace: service.meta.namespace,
         labels,
         owners: Some(Arc::new(vec![owner])),
-        extra: Some(Arc::new(MetaExtra { generate_name, finalizers: Vec::new() })),
+        extra: Some(Arc::new(MetaExtra { generate_name, ..MetaExtra::default() })),
         ..ObjectMeta::default()
     }
 }

@@ -39,7 +39,7 @@ impl Parentage {
         generate_name.push('-');
         Parentage {
             owners: Arc::new(vec![controller_ref(T::KIND, owner.meta())]),
-            extra: Some(Arc::new(MetaExtra { generate_name, finalizers })),
+            extra: Some(Arc::new(MetaExtra { generate_name, finalizers, ..MetaExtra::default() })),
             namespace: owner.meta().namespace,
         }
     }
