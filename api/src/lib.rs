@@ -2,5 +2,35 @@
 //! rules of the API server. Everything here is a function of its inputs: no clock, no I/O.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
 
+pub mod autoscaling;
+mod base64;
+pub mod calendar;
+pub mod client;
+pub mod config;
+pub mod container;
+pub mod decode;
+pub mod document;
+pub mod duration;
+pub mod labels;
+pub mod machine;
+pub mod meta;
+pub mod node;
+pub mod object;
+pub mod pod;
+pub mod policy;
+pub mod quantity;
+pub mod request;
+mod requests;
+pub mod resources;
+pub mod runtime;
+pub mod scheduling;
+pub mod service;
+pub mod storage;
+pub mod store;
 pub mod stream;
+pub mod symbol;
 pub mod units;
+pub mod version;
+pub mod workload;
+
+pub use requests::{DEFAULT_CPU, DEFAULT_MEMORY};

@@ -1,1 +1,28 @@
-//! The controllers, as state machines without I/O.
+//! The controllers of the kube-controller-manager, as one state machine without I/O.
+//!
+//! The driver feeds a [`ControllerManager`] every change of every kind, in the order of each
+//! kind's versions, then [`ControllerTimer::Started`] once the initial lists are complete: before
+//! that nothing is synced. From then on it answers requests and fires timers.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
+#![expect(
+    dead_code,
+    unused_imports,
+    reason = "the controllers land one by one on the framework that carries them"
+)]
+
+mod config;
+mod deployment;
+mod direct;
+pub mod disruption;
+pub mod endpointslice;
+mod framework;
+mod manager;
+pub mod node_lifecycle;
+mod pass_schedule;
+pub mod podgc;
+mod replicaset;
+mod selected_pods;
+pub mod taint_eviction;
+
+pub use config::{ClientLimits, Config};
+pub use manager::{ControllerManager, ControllerTimer};

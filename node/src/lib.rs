@@ -1,1 +1,31 @@
 //! The kubelet, the tables of kube-proxy and the records of cluster DNS.
+//!
+//! [`Kubelets`] is a machine over a table of nodes: ten thousand kubelets are rows of one machine,
+//! a live node agent runs a table of one.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
+
+pub mod admission;
+mod backoff;
+pub mod config;
+mod lifecycle;
+mod machine;
+mod names;
+mod objects;
+pub mod phase;
+mod plan;
+mod pods;
+mod policy;
+mod probes;
+mod probing;
+mod publish;
+mod pulls;
+mod rows;
+mod start;
+mod status;
+mod stop;
+mod table;
+mod volumes;
+mod worker;
+
+pub use config::KubeletConfig;
+pub use machine::{Kubelets, Timer};

@@ -1,0 +1,310 @@
+use super::*;
+use crate::container::{HandlerAction, PortRef, PullPolicy, RestartPolicy};
+use crate::document::ObjectReader;
+use crate::labels::{Labels, Operator};
+use crate::pod::{ContainerState, PodConditionType, PodPhase, VolumeSource};
+use crate::units::{Bytes, MilliCpu, SimTime};
+use crate::workload::{DeploymentStrategy, IntOrPercent};
+
+/// Decodes all objects of `text`: the objects, and the findings.
+fn decode(mode: Mode, text: &str) -> (Vec<Object>, String) {
+    let mut decoder = Decoder::new(mode, Calendar::default(), KubernetesVersion::V1_36);
+    let (mut reader, mut findings) = (ObjectReader::new("f", text.as_bytes()), Diagnostics::new());
+    let mut objects = Vec::new();
+    while let Some(node) = reader.next(&mut findings) {
+        let file = reader.file().clone();
+        objects.extend(decoder.decode(&node, &file, &mut findings));
+    }
+    (objects, findings.to_string())
+}
+
+#[track_caller]
+fn object(mode: Mode, text: &str) -> Object {
+    let (mut objects, findings) = decode(mode, text);
+    assert_eq!(findings, "", "{text}");
+    assert_eq!(objects.len(), 1, "{text}");
+    objects.remove(0)
+}
+
+/// Asserts that decoding `text` finds exactly `expected`.
+#[track_caller]
+fn finds(text: &str, expected: &[&str]) {
+    let (_, findings) = decode(Mode::Manifest, text);
+    assert_eq!(findings.lines().collect::<Vec<_>>(), expected, "{text}");
+}
+
+macro_rules! expect_kind {
+    ($object:expr, $kind:ident) => {
+        match $object {
+            Object::$kind(object) => object,
+            other => panic!("expected a {}, found {other:?}", stringify!($kind)),
+        }
+    };
+}
+
+const POD: &str =
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: c, image: app}\n";
+
+#[test]
+fn a_deployment_gets_the_defaults_of_the_api_server() {
+    let text = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: c
+        image: app:1
+        ports: [{containerPort: 80, name: http}]
+        resources: {limits: {cpu: 500m, memory: 1Gi}, requests: {memory: 64Mi}}
+        readinessProbe: {httpGet: {port: http}}
+      volumes: [{name: scratch}]
+";
+    let deployment = expect_kind!(object(Mode::Manifest, text), Deployment);
+    assert_eq!(deployment.meta.full_name(), "default/web");
+    assert_eq!((deployment.replicas, deployment.revision_history_limit), (1, 10));
+    assert_eq!(deployment.progress_deadline_seconds, 600);
+    let quarter = IntOrPercent::Percent(25);
+    let strategy = DeploymentStrategy::RollingUpdate { max_surge: quarter, max_unavailable: quarter };
+    assert_eq!(deployment.strategy, strategy);
+    let spec = &deployment.template.spec;
+    assert_eq!(spec.restart_policy, RestartPolicy::Always);
+    assert_eq!(
+        (spec.termination_grace_period_seconds, spec.scheduler_name.as_str()),
+        (30, "default-scheduler")
+    );
+    assert_eq!(spec.volumes[0].source, VolumeSource::EmptyDir { memory: false, size_limit: Bytes(0) });
+    let container = &spec.containers[0];
+    assert_eq!(container.pull_policy, PullPolicy::IfNotPresent);
+    assert_eq!(container.requests.cpu, Some(MilliCpu(500)), "the limit is the default request");
+    assert_eq!(container.requests.memory, Some(Bytes(64 << 20)));
+    assert_eq!(spec.derived.requests.cpu, MilliCpu(500), "what is derived is computed");
+    let probe = container.readiness_probe.as_ref().expect("a probe");
+    let action =
+        HandlerAction::HttpGet { path: "/".into(), port: PortRef::Name("http".into()), https: false };
+    assert_eq!(probe.action, action);
+    assert_eq!((probe.period_seconds, probe.timeout_seconds, probe.failure_threshold), (10, 1, 3));
+}
+
+#[test]
+fn all_faults_of_an_object_are_found_at_once_with_their_places() {
+    finds(
+        "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: Web, labels: {app: 1.0}}
+spec:
+  replicas: three
+  selector: {matchLabels: {app: web}, matchExpressions: [{key: tier, operator: Inside, values: [a]}]}
+  strategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 0%}}
+  template:
+    metadata: {labels: {app: wob}}
+    spec:
+      containers:
+      - imagee: app:1
+        name: c
+        resources: {requests: {cpu: 100X, memory: -1}}
+        volumeMounts: [{name: data, mountPath: /data}]
+        ports: [{containerPort: 70000}]
+      tolerations: [{key: a, operator: Lt, value: '1'}]
+",
+        &[
+            "f:3:18: metadata.name: expected at most 253 lower case letters, digits, '-' and '.', with a letter or digit at both ends, found \"Web\"",
+            "f:3:37: metadata.labels.app: expected a text, found 1 (put it in quotes)",
+            "f:5:13: spec.replicas: expected a whole number ≥ 0, found \"three\"",
+            "f:6:80: spec.selector.matchExpressions[0].operator: expected one of In, NotIn, Exists, DoesNotExist, found \"Inside\"",
+            "f:7:29: spec.strategy.rollingUpdate: maxSurge and maxUnavailable cannot both be 0",
+            "f:9:15: spec.template.metadata: the labels do not match the selector app=web,tier (never)",
+            "f:11:7: spec.template.spec.volumes: container c mounts data, and there is no such volume",
+            "f:12:9: spec.template.spec.containers[0].image: required field is missing, expected a text that is not empty",
+            "f:12:9: warning: spec.template.spec.containers[0].imagee: unknown field; it is kept and has no effect (did you mean image?)",
+            "f:14:37: spec.template.spec.containers[0].resources.requests.cpu: expected a quantity with one of the suffixes n u m k M G T P E Ki Mi Gi Ti Pi Ei, or an exponent, found \"100X\"",
+            "f:14:51: spec.template.spec.containers[0].resources.requests.memory: expected a quantity that is not negative, found -1",
+            "f:16:33: spec.template.spec.containers[0].ports[0].containerPort: expected a whole number from 1 to 65535, found 70000",
+            "f:17:40: spec.template.spec.tolerations[0].operator: expected one of Equal, Exists, found \"Lt\"",
+        ],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_one_field_is_said_of_that_field() {
+    let pod = |line: &str| format!("{POD}{line}");
+    for (text, expected) in [
+        ("kind: Pod\n".to_owned(), "f:1:1: apiVersion: required field is missing: every object says what it is"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n".to_owned(), "f:1:1: spec.containers: required field is missing, expected at least one container"),
+        ("apiVersion: v1\nkind: Namespace\nmetadata: {}\n".to_owned(), "f:3:11: metadata.name: required field is missing, expected a name, or generateName"),
+        ("apiVersion: extensions/v1beta1\nkind: Deployment\nmetadata: {name: a}\n".to_owned(), "f:1:13: apiVersion: Deployment is not served in version extensions/v1beta1: write apps/v1"),
+        (pod("  restartPolicy: Sometimes\n"), "f:7:18: spec.restartPolicy: expected one of Always, OnFailure, Never, found \"Sometimes\""),
+        (pod("  - {name: c, image: b}\n"), "f:6:5: spec.containers: two of them are named c"),
+        (pod("  hostNetwork: 1\n"), "f:7:16: spec.hostNetwork: expected true or false, found 1"),
+        (pod("  priority: 5000000000\n"), "f:7:13: spec.priority: expected a whole number, found 5000000000"),
+        (pod("  tolerations: [{operator: Equal}]\n"), "f:7:28: spec.tolerations[0].operator: expected Exists, for a toleration without a key, found \"Equal\""),
+        (pod("  affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: []}}}\n"), "f:7:97: spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: expected at least one term, found an empty list"),
+        ("apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 80}, {port: 81}]}\n".to_owned(), "f:4:15: spec.ports: with more than one port each needs a name"),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {port: 80}\n".to_owned(), "f:4:14: data.port: expected a text, found 80 (put it in quotes)"),
+        ("apiVersion: v1\nkind: Secret\nmetadata: {name: c}\ndata: {key: plain}\n".to_owned(), "f:4:8: data.key: expected a value in base64, found key: \"plain\""),
+        ("apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h}\nspec: {scaleTargetRef: {kind: Deployment, name: d}, minReplicas: 0, maxReplicas: 3}\n".to_owned(), "f:4:66: spec.minReplicas: expected a whole number ≥ 1, found 0"),
+        ("apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: b}\nspec: {minAvailable: 1, maxUnavailable: 150%}\n".to_owned(), "f:4:41: spec.maxUnavailable: expected a whole number ≥ 0, or 0% to 100%, found \"150%\""),
+        ("apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {template: {spec: {containers: [{name: c, image: a}]}}}\n".to_owned(), "f:4:25: spec.template.spec.restartPolicy: required field is missing, expected OnFailure or Never"),
+        ("apiVersion: v1\nkind: Node\nmetadata: {name: node}\nspec: {taints: [{key: a, effect: Nope}]}\n".to_owned(), "f:4:34: spec.taints[0].effect: expected one of NoSchedule, PreferNoSchedule, NoExecute, found \"Nope\""),
+    ] {
+        finds(&text, &[expected]);
+    }
+}
+
+#[test]
+fn kinds_without_a_type_are_kept_whole() {
+    let text = "apiVersion: example.com/v1\nkind: Service\nmetadata: {name: s, namespace: ns, labels: {a: b}}\nspec: {anything: [1, 2]}\n";
+    let object = expect_kind!(object(Mode::Manifest, text), Untyped);
+    assert_eq!((object.api_version.as_str(), object.kind.as_str()), ("example.com/v1", "Service"));
+    assert_eq!(object.meta.full_name(), "ns/s");
+    assert_eq!(object.meta.labels, Labels::of(&[("a", "b")]));
+    let content = object.content.as_ref().expect("the content is kept");
+    assert_eq!(
+        content.at(&["spec", "anything"]).map(|node| node.value.to_string()).as_deref(),
+        Some("[1,2]")
+    );
+    // So is a Job that another controller manages.
+    let text = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {managedBy: example.com/queue}\n";
+    expect_kind!(self::object(Mode::Manifest, text), Untyped);
+}
+
+#[test]
+fn unknown_fields_are_kept_and_warned_about_once_per_kind_and_path() {
+    let pod = |name: &str| {
+        POD.replace("{name: p}", &format!("{{name: {name}}}")) + "  flavour: mild\n  resourceClaims: []\n"
+    };
+    let (objects, findings) = decode(Mode::Manifest, &format!("{}---\n{}", pod("a"), pod("b")));
+    assert_eq!(
+        findings.lines().collect::<Vec<_>>(),
+        [
+            "f:7:3: warning: spec.flavour: unknown field; it is kept and has no effect",
+            "f:8:3: warning: spec.resourceClaims: this field is not played yet; it is kept and has no effect",
+        ]
+    );
+    for object in objects {
+        let written =
+            object.meta().extra.as_ref().and_then(|extra| extra.written.clone()).expect("it is kept");
+        assert!(written.value.to_string().contains("\"flavour\":\"mild\""));
+    }
+}
+
+#[test]
+fn a_manifest_is_posted_without_what_the_server_assigns() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, uid: u, resourceVersion: '7', creationTimestamp: '2029-12-31T23:59:00Z'}
+spec: {nodeName: node, containers: [{name: c, image: a}]}\nstatus: {phase: Running, bogus: 1}\n";
+    let pod = expect_kind!(object(Mode::Manifest, text), Pod);
+    assert!(pod.meta.uid.is_unset());
+    assert_eq!((pod.meta.resource_version, pod.status.phase), (0, PodPhase::Pending));
+    assert_eq!(pod.node.map(|node| node.as_str()), Some("node"));
+}
+
+#[test]
+fn a_pod_of_a_running_cluster_keeps_identity_status_and_times() {
+    let text = "apiVersion: v1
+kind: Pod
+metadata:
+  name: p
+  namespace: shop
+  uid: 0a0b0c0d-0000-4000-8000-000000000001
+  resourceVersion: '77'
+  creationTimestamp: '2029-12-31T23:59:00Z'
+  deletionTimestamp: '2030-01-01T00:00:30Z'
+  deletionGracePeriodSeconds: 30
+  ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: rs, uid: u1, controller: true}]
+spec:
+  nodeName: node
+  initContainers: [{name: i, image: a}]
+  containers: [{name: c, image: a, volumeMounts: [{name: kube-api-access-abcde, mountPath: /x}]}, {name: d, image: a}]
+  volumes: [{name: kube-api-access-abcde, projected: {}}]
+status:
+  phase: Running
+  podIP: 10.0.0.7
+  startTime: '2029-12-31T23:59:05Z'
+  conditions:
+  - {type: Ready, status: 'False', reason: ContainersNotReady, lastTransitionTime: '2029-12-31T23:59:10Z'}
+  - {type: example.com/gate, status: 'True'}
+  containerStatuses:
+  - {name: d, state: {waiting: {reason: CrashLoopBackOff}}, restartCount: 3, ready: false,
+     lastState: {terminated: {exitCode: 1, reason: Error, finishedAt: '2029-12-31T23:59:50Z'}}}
+  - {name: c, state: {running: {startedAt: '2029-12-31T23:59:08Z'}}, ready: true, started: true}
+  initContainerStatuses:
+  - {name: i, state: {terminated: {exitCode: 0, reason: Completed, startedAt: '2029-12-31T23:59:06Z', finishedAt: '2029-12-31T23:59:07Z'}}}
+";
+    let pod = expect_kind!(object(Mode::State, text), Pod);
+    assert_eq!(pod.meta.uid.to_string(), "0a0b0c0d-0000-4000-8000-000000000001");
+    assert_eq!((pod.meta.resource_version, pod.meta.created), (77, SimTime::from_secs(-60)));
+    assert_eq!(pod.meta.deletion().map(|deletion| deletion.at), Some(SimTime::from_secs(30)));
+    assert_eq!(pod.meta.controller().map(|owner| owner.uid.to_string()).as_deref(), Some("u1"));
+    let status = &pod.status;
+    assert_eq!((status.phase, status.start_time), (PodPhase::Running, Some(SimTime::from_secs(-55))));
+    assert_eq!(status.ip, u32::from_be_bytes([10, 0, 0, 7]));
+    assert_eq!(status.conditions.get(PodConditionType::Ready).since(), SimTime::from_secs(-50));
+    let containers = status.containers.as_ref().expect("container statuses");
+    assert_eq!(containers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["i", "c", "d"]);
+    assert!(
+        matches!(containers[1].state, ContainerState::Running { started } if started == SimTime::from_secs(-52))
+    );
+    assert_eq!((containers[2].restarts, containers[2].last.map(|last| last.exit_code)), (3, Some(1)));
+    assert_eq!(pod.spec.volumes[0].name, "kube-api-access", "so that siblings share their specification");
+    assert_eq!(pod.spec.containers[0].mounts[0], "kube-api-access");
+}
+
+#[test]
+fn pods_with_equal_specifications_share_one() {
+    let pod = |name: &str, node: &str| {
+        let affinity = format!(
+            "  affinity: {{nodeAffinity: {{requiredDuringSchedulingIgnoredDuringExecution: {{nodeSelectorTerms: \
+             [{{matchFields: [{{key: metadata.name, operator: In, values: [{node}]}}]}}]}}}}}}\n"
+        );
+        let owner =
+            "ownerReferences: [{apiVersion: apps/v1, kind: DaemonSet, name: d, uid: u, controller: true}]";
+        POD.replace("{name: p}", &format!("{{name: {name}, {owner}}}")) + &affinity
+    };
+    let (objects, findings) = decode(Mode::State, &format!("{}---\n{}", pod("a", "n1"), pod("b", "n2")));
+    assert_eq!(findings, "");
+    let pods: Vec<_> = objects.into_iter().map(|object| expect_kind!(object, Pod)).collect();
+    assert!(Arc::ptr_eq(&pods[0].spec, &pods[1].spec));
+    assert_eq!(pods[0].target_node.map(|node| node.as_str()), Some("n1"));
+    assert_eq!(pods[1].target_node.map(|node| node.as_str()), Some("n2"));
+}
+
+#[test]
+fn selectors_and_affinities_are_compiled() {
+    let text = format!(
+        "{POD}  nodeSelector: {{disk: ssd}}
+  affinity:
+    nodeAffinity:
+      requiredDuringSchedulingIgnoredDuringExecution:
+        nodeSelectorTerms: [{{matchExpressions: [{{key: size, operator: Gt, values: ['3']}}, {{key: size, operator: Lt, values: [x]}}]}}]
+    podAntiAffinity:
+      preferredDuringSchedulingIgnoredDuringExecution:
+      - {{weight: 7, podAffinityTerm: {{topologyKey: zone, labelSelector: {{matchLabels: {{app: a}}}}, namespaceSelector: {{}}}}}}
+  topologySpreadConstraints: [{{maxSkew: 2, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}}]
+"
+    );
+    let pod = expect_kind!(object(Mode::Manifest, &text), Pod);
+    let affinity = pod.spec.affinity.as_ref().expect("an affinity");
+    let terms = affinity.node.required.as_ref().expect("terms");
+    assert_eq!(terms[0].expressions[0].operator, Operator::Gt(3));
+    assert_eq!(
+        terms[0].expressions[1].operator,
+        Operator::Never,
+        "a bound that is no integer matches nothing"
+    );
+    let preferred = &affinity.anti.preferred[0];
+    assert_eq!((preferred.weight, preferred.term.topology_key.as_str()), (7, "zone"));
+    assert!(preferred.term.namespaces.selector.as_ref().is_some_and(|selector| selector.is_empty()));
+    assert_eq!(pod.spec.topology_spread[0].selector, None, "an absent selector is not an empty one");
+}
+
+#[test]
+fn the_newest_time_is_the_last_thing_that_happened() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {creationTimestamp: '2026-01-01T00:00:00Z', deletionTimestamp: '2026-09-01T00:00:00Z', annotations: {startTime: '2027-01-01T00:00:00Z'}}
+status: {conditions: [{lastTransitionTime: '2026-01-01T00:00:09.5Z'}], containerStatuses: [{state: {running: {startedAt: '2026-01-01T00:00:07Z'}}}]}\n";
+    let mut findings = Diagnostics::new();
+    let node = ObjectReader::new("f", text.as_bytes()).next(&mut findings).expect("an object");
+    assert_eq!(newest_time(&node).map(|time| time.to_string()).as_deref(), Some("2026-01-01T00:00:09.5Z"));
+}

@@ -1,0 +1,310 @@
+//! POST: names, identities, first versions.
+
+use std::sync::Arc;
+
+use compact_str::CompactString;
+
+use super::ApiServer;
+use crate::labels::{Labels, Selector};
+use crate::meta::ObjectMeta;
+use crate::object::{Kind, Object};
+use crate::pod::{ConditionStatus, Pod, PodConditionType, PodReason, PodStatus};
+use crate::request::{ApiError, ErrorReason, Reply, WatchEvent};
+use crate::service::ServiceType;
+use crate::storage::{
+    ClaimPhase, ClaimRef, PersistentVolume, PersistentVolumeClaim, ReclaimPolicy, VolumePhase,
+};
+use crate::symbol::Symbol;
+use crate::units::SimTime;
+use crate::workload::Job;
+
+/// Characters of generated names: no vowels, so that no words arise.
+const SUFFIX_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+const SUFFIX_LENGTH: usize = 5;
+/// The longest base of a generated name.
+const GENERATED_BASE_MAX: usize = 58;
+/// How often a generated name is tried.
+const GENERATE_ATTEMPTS: u32 = 8;
+/// The first address of the virtual IPs, 10.96.0.0, and how many there are (a /12).
+const SERVICE_NETWORK: u32 = 10 << 24 | 96 << 16;
+const SERVICE_ADDRESSES: u32 = 1 << 20;
+/// Addresses of the lower band, which is used last: min(max(16, size / 16), 256).
+const SERVICE_STATIC_BAND: u32 = 256;
+/// Node ports, and how many of the lower band are used last.
+const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
+const NODE_PORT_STATIC_BAND: u16 = 86;
+
+pub(super) fn already_exists(kind: Kind, name: &str, deleting: bool) -> ApiError {
+    let prefix = if deleting { "object is being deleted: " } else { "" };
+    let message = format!("{prefix}{} \"{name}\" already exists", kind.qualified_plural());
+    ApiError::new(ErrorReason::AlreadyExists, message)
+}
+
+impl ApiServer {
+    pub(super) fn create(&mut self, now: SimTime, mut object: Object, events: &mut Vec<WatchEvent>) -> Reply {
+        let kind = object.kind();
+        self.check_namespace(kind, object.meta())?;
+        let name = self.choose_name(kind, object.meta())?;
+        let uid = self.next_uid();
+        let meta = object.meta_mut();
+        meta.name = name;
+        meta.uid = uid;
+        meta.created = now;
+        meta.generation = i64::from(has_generation(kind));
+        meta.set_deletion(None);
+        self.prepare(now, &mut object, events)?;
+        if kind == Kind::PriorityClass {
+            self.admitted.clear();
+        }
+        Ok(self.insert(object, events))
+    }
+
+    /// Namespaced objects need their namespace, and not one that is going away.
+    fn check_namespace(&self, kind: Kind, meta: &ObjectMeta) -> Result<(), ApiError> {
+        if !kind.is_namespaced() || meta.namespace.is_empty() {
+            return Ok(());
+        }
+        let namespace = meta.namespace;
+        match self.find(Kind::Namespace, Symbol::empty(), namespace.as_str()) {
+            None => Err(ApiError::not_found(Kind::Namespace, namespace.as_str())),
+            Some(object) if object.meta().is_deleting() => {
+                let message = format!(
+                    "{} \"{}\" is forbidden: unable to create new content in namespace {namespace} because it is \
+                     being terminated",
+                    kind.qualified_plural(),
+                    meta.name
+                );
+                let error = ApiError::new(ErrorReason::Forbidden, message);
+                Err(ApiError { namespace_terminating: true, ..error })
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The object's own name if it is free, or one made from `generateName`.
+    fn choose_name(&mut self, kind: Kind, meta: &ObjectMeta) -> Result<CompactString, ApiError> {
+        if !meta.name.is_empty() {
+            return match self.find(kind, meta.namespace, &meta.name) {
+                Some(existing) => Err(already_exists(kind, &meta.name, existing.meta().is_deleting())),
+                None => Ok(meta.name.clone()),
+            };
+        }
+        let base = meta.extra.as_ref().map_or("", |extra| extra.generate_name.as_str());
+        if base.is_empty() {
+            let message = format!(
+                "{kind} \"\" is invalid: metadata.name: Required value: name or generateName is required"
+            );
+            return Err(ApiError::new(ErrorReason::Invalid, message));
+        }
+        let end = base
+            .char_indices()
+            .map(|(index, c)| index + c.len_utf8())
+            .take_while(|&end| end <= GENERATED_BASE_MAX);
+        let base = &base[..end.last().unwrap_or(0)];
+        for _ in 0..GENERATE_ATTEMPTS {
+            let mut name = CompactString::from(base);
+            for _ in 0..SUFFIX_LENGTH {
+                name.push(
+                    SUFFIX_ALPHABET[self.suffixes.below(SUFFIX_ALPHABET.len() as u64) as usize] as char,
+                );
+            }
+            if self.find(kind, meta.namespace, &name).is_none() {
+                return Ok(name);
+            }
+        }
+        let message = format!(
+            "{} \"{base}\" already exists, the server was not able to generate a unique name for the object",
+            kind.qualified_plural()
+        );
+        Err(ApiError::new(ErrorReason::AlreadyExists, message))
+    }
+
+    /// Preparation by kind: what the server fills in, and the status that it clears.
+    fn prepare(
+        &mut self,
+        now: SimTime,
+        object: &mut Object,
+        events: &mut Vec<WatchEvent>,
+    ) -> Result<(), ApiError> {
+        match object {
+            Object::Pod(pod) => {
+                let spec = self.admit_spec(&pod.spec)?;
+                prepare_pod(now, Arc::make_mut(pod), spec);
+            }
+            Object::ReplicaSet(set) => Arc::make_mut(set).status = Default::default(),
+            Object::Deployment(deployment) => Arc::make_mut(deployment).status = Default::default(),
+            Object::StatefulSet(set) => Arc::make_mut(set).status = Default::default(),
+            Object::DaemonSet(set) => Arc::make_mut(set).status = Default::default(),
+            Object::Job(job) => prepare_job(Arc::make_mut(job)),
+            Object::PodDisruptionBudget(budget) => Arc::make_mut(budget).status = Default::default(),
+            Object::HorizontalPodAutoscaler(hpa) => Arc::make_mut(hpa).status = Default::default(),
+            Object::Namespace(namespace) => Arc::make_mut(namespace).terminating = false,
+            Object::Service(_) => self.allocate_service(object)?,
+            Object::PersistentVolumeClaim(claim) => {
+                let volume = bind_claim(now, Arc::make_mut(claim));
+                if let Some(mut volume) = volume
+                    && self.find(Kind::PersistentVolume, Symbol::empty(), &volume.meta.name).is_none()
+                {
+                    volume.meta.uid = self.next_uid();
+                    self.insert(Object::PersistentVolume(Arc::new(volume)), events);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A virtual IP and node ports for a Service.
+    fn allocate_service(&mut self, object: &mut Object) -> Result<(), ApiError> {
+        let Object::Service(service) = object else { return Ok(()) };
+        let needs_ip = service.kind != ServiceType::ExternalName && service.cluster_ip.is_empty();
+        let needs_ports = matches!(service.kind, ServiceType::NodePort | ServiceType::LoadBalancer);
+        let cluster_ip = if needs_ip { Some(self.free_service_address()?) } else { None };
+        let service = Arc::make_mut(service);
+        if let Some(address) = cluster_ip {
+            service.cluster_ip = address;
+        }
+        if needs_ports {
+            let mut taken: Vec<u16> = self
+                .list_typed::<crate::service::Service>()
+                .flat_map(|other| other.ports.iter().map(|port| port.node_port))
+                .collect();
+            for port in service.ports.iter_mut() {
+                if port.node_port == 0 {
+                    port.node_port = self.free_node_port(&taken)?;
+                } else if taken.contains(&port.node_port) {
+                    let message = format!(
+                        "Service \"{}\" is invalid: spec.ports[0].nodePort: Invalid value: {}: provided port is \
+                         already allocated",
+                        service.meta.name, port.node_port
+                    );
+                    return Err(ApiError::new(ErrorReason::Invalid, message));
+                }
+                taken.push(port.node_port);
+            }
+        }
+        Ok(())
+    }
+
+    fn free_service_address(&mut self) -> Result<CompactString, ApiError> {
+        let services = self.list_typed::<crate::service::Service>();
+        let taken: std::collections::BTreeSet<CompactString> =
+            services.map(|s| s.cluster_ip.clone()).collect();
+        let dynamic = u64::from(SERVICE_ADDRESSES - SERVICE_STATIC_BAND - 1);
+        let start = self.addresses.below(dynamic) as u32;
+        (0..dynamic as u32)
+            .map(|step| SERVICE_STATIC_BAND + (start + step) % dynamic as u32)
+            .chain(1..SERVICE_STATIC_BAND)
+            .map(|offset| format_address(SERVICE_NETWORK + offset))
+            .find(|address| !taken.contains(address))
+            .ok_or_else(|| {
+                ApiError::new(ErrorReason::InternalError, "failed to allocate a serviceIP: range is full")
+            })
+    }
+
+    fn free_node_port(&mut self, taken: &[u16]) -> Result<u16, ApiError> {
+        let first = NODE_PORTS.start() + NODE_PORT_STATIC_BAND;
+        let dynamic = NODE_PORTS.end() - first + 1;
+        let start = self.addresses.below(u64::from(dynamic)) as u16;
+        (0..dynamic)
+            .map(|step| first + (start + step) % dynamic)
+            .chain(*NODE_PORTS.start()..first)
+            .find(|port| !taken.contains(port))
+            .ok_or_else(|| {
+                ApiError::new(ErrorReason::InternalError, "failed to allocate a nodePort: range is full")
+            })
+    }
+}
+
+/// An IPv4 address as text.
+pub fn format_address(address: u32) -> CompactString {
+    let [a, b, c, d] = address.to_be_bytes();
+    compact_str::format_compact!("{a}.{b}.{c}.{d}")
+}
+
+/// Whether objects of this kind count generations (semantics.md 5.1).
+pub(super) fn has_generation(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Pod
+            | Kind::Deployment
+            | Kind::ReplicaSet
+            | Kind::StatefulSet
+            | Kind::DaemonSet
+            | Kind::Job
+            | Kind::PodDisruptionBudget
+            | Kind::EndpointSlice
+            | Kind::PriorityClass
+            | Kind::Untyped
+    )
+}
+
+/// A Job that brings no selector gets one that selects its own pods alone: by its identity, with
+/// which its template's pods are labelled.
+fn prepare_job(job: &mut Job) {
+    job.status = Default::default();
+    if !job.selector.is_empty() {
+        return;
+    }
+    let uid = Symbol::new(&job.meta.uid.to_string());
+    let name = Symbol::new(&job.meta.name);
+    let own = [
+        ("batch.kubernetes.io/controller-uid", uid),
+        ("batch.kubernetes.io/job-name", name),
+        ("controller-uid", uid),
+        ("job-name", name),
+    ];
+    let labels = job.template.labels.iter().copied().chain(own.map(|(key, value)| (Symbol::new(key), value)));
+    Arc::make_mut(&mut job.template).labels = Labels::new(labels.collect());
+    let identity = Labels::of(&[(own[0].0, uid.as_str())]);
+    job.selector = Arc::new(Selector::of_labels(&identity));
+}
+
+/// A new pod is Pending; with gates it says that scheduling waits for them.
+fn prepare_pod(now: SimTime, pod: &mut Pod, spec: Arc<crate::pod::PodSpec>) {
+    pod.spec = spec;
+    pod.status = PodStatus::default();
+    if !pod.spec.scheduling_gates.is_empty() {
+        pod.status.conditions.set(
+            PodConditionType::PodScheduled,
+            ConditionStatus::False,
+            PodReason::SchedulingGated,
+            now,
+        );
+        let text = crate::pod::StatusText {
+            scheduling: "Scheduling is blocked due to non-empty scheduling gates".into(),
+            ..Default::default()
+        };
+        pod.status.text = Some(Arc::new(text));
+    }
+}
+
+/// Binds a new claim to a volume made for it.
+///
+/// Model: claims are provisioned and bound at the moment of their creation. Binding by a
+/// controller, static volumes and waiting for the first consumer come with the volume binder.
+fn bind_claim(now: SimTime, claim: &mut PersistentVolumeClaim) -> Option<PersistentVolume> {
+    if !claim.spec.volume_name.is_empty() {
+        return None;
+    }
+    let name = compact_str::format_compact!("pvc-{}", claim.meta.uid);
+    claim.spec.volume_name = Symbol::new(&name);
+    claim.phase = ClaimPhase::Bound;
+    let completed = Symbol::new("pv.kubernetes.io/bind-completed");
+    claim.meta.annotations = claim.meta.annotations.with(completed, Symbol::new("yes"));
+    Some(PersistentVolume {
+        meta: ObjectMeta { name, created: now, ..ObjectMeta::default() },
+        capacity: claim.spec.request,
+        access_modes: claim.spec.access_modes,
+        storage_class: claim.spec.storage_class.unwrap_or_default(),
+        volume_mode: claim.spec.volume_mode,
+        claim: Some(ClaimRef {
+            namespace: claim.meta.namespace,
+            name: Symbol::new(&claim.meta.name),
+            uid: Some(claim.meta.uid),
+        }),
+        reclaim_policy: ReclaimPolicy::Delete,
+        phase: VolumePhase::Bound,
+        ..PersistentVolume::default()
+    })
+}

@@ -1,0 +1,351 @@
+//! PUT and apply: whole objects, with the check of their version.
+
+use std::sync::Arc;
+
+use super::ApiServer;
+use super::create::has_generation;
+use crate::meta::{MetaExtra, ObjectMeta};
+use crate::object::{Kind, Object};
+use crate::request::{ApiError, ErrorReason, Reply, Subresource, WatchEvent};
+use crate::units::SimTime;
+
+impl ApiServer {
+    pub(super) fn update(
+        &mut self,
+        object: Object,
+        subresource: Subresource,
+        events: &mut Vec<WatchEvent>,
+    ) -> Reply {
+        let stored = self.require(object.object_ref())?.clone();
+        let (old, new) = (stored.meta(), object.meta());
+        if new.resource_version != 0 && new.resource_version != old.resource_version {
+            return Err(ApiError::conflict(stored.kind(), &old.name));
+        }
+        match subresource {
+            Subresource::Main => self.write(&stored, merge_main(&stored, object)?, events),
+            Subresource::Status => self.write_status(&stored, merge_status(&stored, object)?, events),
+        }
+    }
+
+    pub(super) fn apply(&mut self, now: SimTime, mut object: Object, events: &mut Vec<WatchEvent>) -> Reply {
+        let (kind, meta) = (object.kind(), object.meta());
+        let Some(stored) = self.find(kind, meta.namespace, &meta.name) else {
+            return self.create(now, object, events);
+        };
+        let id = stored.meta().id;
+        let meta = object.meta_mut();
+        meta.id = id;
+        meta.resource_version = 0;
+        self.update(object, Subresource::Main, events)
+    }
+
+    /// Stores `next` in place of `stored` unless nothing changed. A status never raises the
+    /// generation, not even with the annotations that a Deployment's carries.
+    fn write_status(&mut self, stored: &Object, next: Object, events: &mut Vec<WatchEvent>) -> Reply {
+        if compare(stored, &next).changed { Ok(self.replace(next, events)) } else { Ok(stored.clone()) }
+    }
+
+    /// Stores `next` in place of `stored` unless nothing changed, and raises the generation if the
+    /// specification did. An object whose last finalizer went while it was being deleted goes too.
+    pub(super) fn write(&mut self, stored: &Object, mut next: Object, events: &mut Vec<WatchEvent>) -> Reply {
+        let comparison = compare(stored, &next);
+        if !comparison.changed {
+            return Ok(stored.clone());
+        }
+        if comparison.spec_changed && has_generation(next.kind()) && next.kind() != Kind::PriorityClass {
+            next.meta_mut().generation = stored.meta().generation + 1;
+        }
+        let grace_left = next.meta().deletion().is_some_and(|deletion| deletion.grace_seconds > 0);
+        let held = !next.meta().finalizers().is_empty();
+        let released = match &next {
+            Object::Namespace(namespace) => namespace.finalized && !held,
+            _ => !stored.meta().finalizers().is_empty() && !held,
+        };
+        if next.meta().is_deleting() && released && !grace_left {
+            return Ok(self.remove(next, events));
+        }
+        Ok(self.replace(next, events))
+    }
+}
+
+/// What differs between two versions of an object.
+struct Comparison {
+    changed: bool,
+    spec_changed: bool,
+}
+
+macro_rules! compare_with_status {
+    ($old:expr, $new:expr, $($field:ident),+) => {{
+        let mut probe = (**$new).clone();
+        probe.meta = $old.meta.clone();
+        $(probe.$field = $old.$field.clone();)+
+        let spec_changed = probe != **$old;
+        let status_changed = $($old.$field != $new.$field)||+;
+        Comparison {
+            changed: spec_changed || status_changed || meta_changed(&$old.meta, &$new.meta),
+            spec_changed,
+        }
+    }};
+}
+
+fn compare(stored: &Object, next: &Object) -> Comparison {
+    match (stored, next) {
+        (Object::Pod(old), Object::Pod(new)) => {
+            let spec_changed = !Arc::ptr_eq(&old.spec, &new.spec) && old.spec != new.spec;
+            Comparison {
+                changed: spec_changed
+                    || old.node != new.node
+                    || old.status != new.status
+                    || meta_changed(&old.meta, &new.meta),
+                spec_changed,
+            }
+        }
+        (Object::ReplicaSet(old), Object::ReplicaSet(new)) => compare_with_status!(old, new, status),
+        (Object::Deployment(old), Object::Deployment(new)) => {
+            let mut comparison = compare_with_status!(old, new, status);
+            comparison.spec_changed |= old.meta.annotations != new.meta.annotations;
+            comparison
+        }
+        (Object::StatefulSet(old), Object::StatefulSet(new)) => compare_with_status!(old, new, status),
+        (Object::DaemonSet(old), Object::DaemonSet(new)) => compare_with_status!(old, new, status),
+        (Object::Job(old), Object::Job(new)) => compare_with_status!(old, new, status),
+        (Object::PodDisruptionBudget(old), Object::PodDisruptionBudget(new)) => {
+            compare_with_status!(old, new, status)
+        }
+        (Object::HorizontalPodAutoscaler(old), Object::HorizontalPodAutoscaler(new)) => {
+            compare_with_status!(old, new, status)
+        }
+        (Object::Node(old), Object::Node(new)) => {
+            compare_with_status!(old, new, capacity, allocatable, conditions, images, ip)
+        }
+        (Object::PersistentVolumeClaim(old), Object::PersistentVolumeClaim(new)) => {
+            compare_with_status!(old, new, phase)
+        }
+        (Object::PersistentVolume(old), Object::PersistentVolume(new)) => {
+            compare_with_status!(old, new, phase)
+        }
+        (Object::Namespace(old), Object::Namespace(new)) => {
+            compare_with_status!(old, new, terminating, finalized)
+        }
+        _ => {
+            let spec_changed = !same_content(stored, next);
+            Comparison { changed: spec_changed || meta_changed(stored.meta(), next.meta()), spec_changed }
+        }
+    }
+}
+
+/// Whether two objects of a kind without status have the same content.
+fn same_content(stored: &Object, next: &Object) -> bool {
+    macro_rules! same {
+        ($($kind:ident),+) => {
+            match (stored, next) {
+                $((Object::$kind(old), Object::$kind(new)) => {
+                    let mut probe = (**new).clone();
+                    probe.meta = old.meta.clone();
+                    probe == **old
+                })+
+                _ => false,
+            }
+        };
+    }
+    same!(
+        Service,
+        ServiceAccount,
+        ConfigMap,
+        Secret,
+        ControllerRevision,
+        EndpointSlice,
+        PriorityClass,
+        StorageClass,
+        CsiNode,
+        Untyped
+    )
+}
+
+/// Whether the parts of the metadata that clients write differ.
+fn meta_changed(old: &ObjectMeta, new: &ObjectMeta) -> bool {
+    old.labels != new.labels
+        || old.annotations != new.annotations
+        || old.owners != new.owners
+        || old.deletion() != new.deletion()
+        || old.finalizers() != new.finalizers()
+}
+
+/// The stored metadata with what a client may change taken from `incoming`.
+fn merge_meta(stored: &ObjectMeta, incoming: &ObjectMeta) -> ObjectMeta {
+    let extra = match (&stored.extra, &incoming.extra) {
+        (Some(old), Some(new)) => {
+            Some(Arc::new(MetaExtra { generate_name: old.generate_name.clone(), ..MetaExtra::clone(new) }))
+        }
+        (_, new) => new.clone(),
+    };
+    ObjectMeta {
+        labels: incoming.labels.clone(),
+        annotations: incoming.annotations.clone(),
+        owners: incoming.owners.clone(),
+        extra,
+        ..stored.clone()
+    }
+}
+
+/// A write to the main resource: the status stays, and so does what may not change.
+fn merge_main(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
+    let meta = merge_meta(stored.meta(), incoming.meta());
+    let mut next = incoming;
+    *next.meta_mut() = meta;
+    match (stored, &mut next) {
+        (Object::Pod(old), Object::Pod(new)) => {
+            let new = Arc::make_mut(new);
+            new.node = old.node;
+            new.target_node = old.target_node;
+            new.status = old.status.clone();
+            new.spec = old.spec.clone();
+        }
+        (Object::ReplicaSet(old), Object::ReplicaSet(new)) => {
+            immutable(Kind::ReplicaSet, &old.meta, old.selector == new.selector)?;
+            Arc::make_mut(new).status = old.status.clone();
+        }
+        (Object::Deployment(old), Object::Deployment(new)) => {
+            immutable(Kind::Deployment, &old.meta, old.selector == new.selector)?;
+            let new = Arc::make_mut(new);
+            new.status = old.status.clone();
+            keep_annotation(&old.meta, &mut new.meta, "deployment.kubernetes.io/revision");
+        }
+        (Object::StatefulSet(old), Object::StatefulSet(new)) => {
+            immutable(Kind::StatefulSet, &old.meta, old.selector == new.selector)?;
+            Arc::make_mut(new).status = old.status.clone();
+        }
+        (Object::DaemonSet(old), Object::DaemonSet(new)) => {
+            immutable(Kind::DaemonSet, &old.meta, old.selector == new.selector)?;
+            Arc::make_mut(new).status = old.status.clone();
+        }
+        (Object::Job(old), Object::Job(new)) => {
+            let new = Arc::make_mut(new);
+            new.selector = old.selector.clone();
+            new.template = old.template.clone();
+            new.status = old.status.clone();
+        }
+        (Object::PodDisruptionBudget(old), Object::PodDisruptionBudget(new)) => {
+            Arc::make_mut(new).status = old.status.clone();
+        }
+        (Object::HorizontalPodAutoscaler(old), Object::HorizontalPodAutoscaler(new)) => {
+            Arc::make_mut(new).status = old.status.clone();
+        }
+        (Object::Node(old), Object::Node(new)) => {
+            let new = Arc::make_mut(new);
+            new.capacity = old.capacity.clone();
+            new.allocatable = old.allocatable.clone();
+            new.conditions = old.conditions;
+            new.images = old.images.clone();
+            new.ip = old.ip;
+        }
+        (Object::PersistentVolumeClaim(old), Object::PersistentVolumeClaim(new)) => {
+            let new = Arc::make_mut(new);
+            new.phase = old.phase;
+            if new.spec.volume_name.is_empty() {
+                new.spec.volume_name = old.spec.volume_name;
+            }
+            keep_annotation(&old.meta, &mut new.meta, "pv.kubernetes.io/bind-completed");
+        }
+        (Object::PersistentVolume(old), Object::PersistentVolume(new)) => {
+            Arc::make_mut(new).phase = old.phase
+        }
+        (Object::Namespace(old), Object::Namespace(new)) => {
+            let new = Arc::make_mut(new);
+            new.terminating = old.terminating;
+            new.finalized = old.finalized;
+        }
+        (Object::Service(old), Object::Service(new)) => {
+            let new = Arc::make_mut(new);
+            if new.cluster_ip.is_empty() {
+                new.cluster_ip = old.cluster_ip.clone();
+            }
+            for port in new.ports.iter_mut().filter(|port| port.node_port == 0) {
+                let same =
+                    old.ports.iter().find(|other| other.port == port.port && other.protocol == port.protocol);
+                port.node_port = same.map_or(0, |same| same.node_port);
+            }
+        }
+        _ => {}
+    }
+    Ok(next)
+}
+
+/// A write to the status: the specification and the metadata stay, but for a Deployment's
+/// annotations, which carry its revision.
+fn merge_status(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
+    let mut next = stored.clone();
+    match (&mut next, &incoming) {
+        (Object::Pod(old), Object::Pod(new)) => Arc::make_mut(old).status = new.status.clone(),
+        (Object::ReplicaSet(old), Object::ReplicaSet(new)) => Arc::make_mut(old).status = new.status.clone(),
+        (Object::Deployment(old), Object::Deployment(new)) => {
+            let old = Arc::make_mut(old);
+            old.status = new.status.clone();
+            old.meta.annotations = new.meta.annotations.clone();
+        }
+        (Object::StatefulSet(old), Object::StatefulSet(new)) => {
+            Arc::make_mut(old).status = new.status.clone()
+        }
+        (Object::DaemonSet(old), Object::DaemonSet(new)) => Arc::make_mut(old).status = new.status.clone(),
+        (Object::Job(old), Object::Job(new)) => {
+            if new.status.ready > new.status.active {
+                return Err(more_ready_than_active(&new.meta.name, new.status.ready));
+            }
+            Arc::make_mut(old).status = new.status.clone();
+        }
+        (Object::PodDisruptionBudget(old), Object::PodDisruptionBudget(new)) => {
+            Arc::make_mut(old).status = new.status.clone();
+        }
+        (Object::HorizontalPodAutoscaler(old), Object::HorizontalPodAutoscaler(new)) => {
+            Arc::make_mut(old).status = new.status.clone();
+        }
+        (Object::Node(old), Object::Node(new)) => {
+            let old = Arc::make_mut(old);
+            old.capacity = new.capacity.clone();
+            old.allocatable = new.allocatable.clone();
+            old.conditions = new.conditions;
+            old.images = new.images.clone();
+            old.ip = new.ip;
+        }
+        (Object::PersistentVolumeClaim(old), Object::PersistentVolumeClaim(new)) => {
+            Arc::make_mut(old).phase = new.phase;
+        }
+        (Object::PersistentVolume(old), Object::PersistentVolume(new)) => {
+            Arc::make_mut(old).phase = new.phase
+        }
+        (Object::Namespace(old), Object::Namespace(new)) => Arc::make_mut(old).terminating = new.terminating,
+        (stored, _) => {
+            let kind = stored.kind();
+            let message =
+                format!("the server could not find the requested resource ({}/status)", kind.plural());
+            return Err(ApiError::new(ErrorReason::NotFound, message));
+        }
+    }
+    Ok(next)
+}
+
+fn more_ready_than_active(name: &str, ready: i32) -> ApiError {
+    let message = format!(
+        "Job.batch \"{name}\" is invalid: status.ready: Invalid value: {ready}: cannot set more ready pods than \
+         active"
+    );
+    ApiError::new(ErrorReason::Invalid, message)
+}
+
+/// Refuses a changed selector.
+fn immutable(kind: Kind, meta: &ObjectMeta, same: bool) -> Result<(), ApiError> {
+    if same {
+        return Ok(());
+    }
+    let message =
+        format!("{kind} \"{}\" is invalid: spec.selector: Invalid value: field is immutable", meta.name);
+    Err(ApiError::new(ErrorReason::Invalid, message))
+}
+
+/// Keeps an annotation that the system wrote and a manifest does not know.
+fn keep_annotation(stored: &ObjectMeta, next: &mut ObjectMeta, key: &str) {
+    let key = crate::symbol::Symbol::new(key);
+    if let (Some(value), None) = (stored.annotations.get(key), next.annotations.get(key)) {
+        next.annotations = next.annotations.with(key, value);
+    }
+}

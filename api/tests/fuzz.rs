@@ -1,0 +1,89 @@
+//! Mutation of inputs on stable Rust: whatever is put into a file, a reader answers with a value
+//! or with a message, and never with a panic.
+//!
+//! Each reader gets `SEATRIAL_FUZZ_SECONDS` (default 2) of mutated inputs, made from the corpus in
+//! `tests/corpus`. The inputs follow from a seed (`SEATRIAL_FUZZ_SEED`, default 1) and a number, so
+//! the command that is printed with a failure replays it.
+
+mod fuzzing;
+
+use fuzzing::fuzz;
+use seatrial_api::calendar::{Calendar, Timestamp};
+use seatrial_api::document::{
+    Diagnostic, Diagnostics, DuplicateKeys, Node, ObjectReader, Position, read_documents,
+};
+use seatrial_api::duration;
+use seatrial_api::quantity::Quantity;
+
+#[test]
+fn documents_are_read_or_refused() {
+    fuzz("document", "documents_are_read_or_refused", |input| {
+        let mut findings = Diagnostics::new();
+        let mut reader = ObjectReader::new("input", input);
+        let mut objects = 0;
+        while let Some(object) = reader.next(&mut findings) {
+            assert!(object.as_mapping().is_some(), "an object is a mapping");
+            assert_reads_back(&object);
+            objects += 1;
+            assert!(objects <= input.len(), "more objects than bytes");
+        }
+        assert!(reader.next(&mut findings).is_none(), "the end is the end");
+        let lines = input.iter().filter(|&&byte| byte == b'\n' || byte == b'\r').count() + 1;
+        for finding in findings.iter() {
+            assert_placed(finding, lines);
+        }
+        let mut strict = Diagnostics::new();
+        read_documents("input", input, DuplicateKeys::Refused, &mut strict);
+    });
+}
+
+/// A tree written as JSON means the same.
+fn assert_reads_back(node: &Node) {
+    let text = node.value.to_string();
+    let mut findings = Diagnostics::new();
+    let nodes = read_documents("again", text.as_bytes(), DuplicateKeys::Refused, &mut findings);
+    assert!(findings.is_empty() || text.len() > 100_000, "{findings}");
+    if let [again] = nodes.as_slice() {
+        assert_eq!(again.value.to_string(), text);
+    }
+}
+
+fn assert_placed(finding: &Diagnostic, lines: usize) {
+    assert!(finding.position != Position::NONE, "no place: {finding}");
+    assert!((1..=lines + 1).contains(&(finding.position.line as usize)), "a line beyond the end: {finding}");
+    let texts = [&finding.message, &finding.expected, &finding.found];
+    assert!(texts.iter().any(|text| !text.is_empty()), "nothing said");
+}
+
+#[test]
+fn quantities_are_read_or_refused() {
+    fuzz("quantity", "quantities_are_read_or_refused", |input| {
+        let Ok(text) = std::str::from_utf8(input) else { return };
+        if let Ok(quantity) = Quantity::parse(text) {
+            let again = Quantity::parse(&quantity.to_string()).expect("the canonical form is a quantity");
+            assert_eq!(again, quantity);
+            assert!(quantity.ceil_units() <= quantity.ceil_millis() || quantity.is_negative());
+        }
+    });
+}
+
+#[test]
+fn durations_are_read_or_refused() {
+    fuzz("duration", "durations_are_read_or_refused", |input| {
+        let Ok(text) = std::str::from_utf8(input) else { return };
+        if let Ok(span) = duration::parse(text) {
+            assert_eq!(duration::parse(&duration::to_text(span)), Ok(span));
+        }
+    });
+}
+
+#[test]
+fn dates_are_read_or_refused() {
+    fuzz("timestamp", "dates_are_read_or_refused", |input| {
+        let Ok(text) = std::str::from_utf8(input) else { return };
+        if let Ok(timestamp) = Timestamp::parse(text) {
+            let _ = Calendar::default().instant(timestamp);
+            assert_eq!(Timestamp::parse(&timestamp.to_string()), Ok(timestamp));
+        }
+    });
+}

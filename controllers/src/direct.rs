@@ -1,0 +1,90 @@
+//! The controllers that are no queues of objects, each with its client.
+
+use seatrial_api::machine::Heartbeat;
+use seatrial_api::request::Reply;
+
+use crate::framework::{Client, Event, Port, Surroundings};
+use crate::node_lifecycle::NodeLifecycle;
+use crate::podgc::PodGc;
+use crate::taint_eviction::TaintEviction;
+use crate::{Config, ControllerTimer};
+
+/// Lists the controllers, each with the number that its tokens carry.
+macro_rules! direct {
+    ($($id:literal $field:ident: $controller:ty = $new:expr,)*) => {
+        /// The controllers that are no queues of objects.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Direct {
+            $($field: ($controller, Client),)*
+        }
+
+        impl Direct {
+            pub(crate) fn new(config: &Config) -> Direct {
+                let client = || Client::new(config.client_limits);
+                Direct { $($field: ($new(config), client()),)* }
+            }
+
+            /// The caches are complete.
+            pub(crate) fn start(&mut self, around: &mut Surroundings<'_>) {
+                $(self.$field.0.start(&mut port(around, $id, &mut self.$field.1));)*
+            }
+
+            /// Tells a change.
+            pub(crate) fn observe(&mut self, around: &mut Surroundings<'_>, event: &Event<'_>) {
+                $(self.$field.0.observe(&mut port(around, $id, &mut self.$field.1), event);)*
+            }
+
+            /// Hands over the answer to a request.
+            pub(crate) fn reply(&mut self, around: &mut Surroundings<'_>, id: u8, tag: u64, reply: &Reply) {
+                match id {
+                    $($id => self.$field.0.reply(&mut port(around, $id, &mut self.$field.1), tag, reply),)*
+                    _ => {}
+                }
+            }
+        }
+    };
+}
+
+direct! {
+    101 node_lifecycle: NodeLifecycle = (|config: &Config| NodeLifecycle::new(config.node_lifecycle)),
+    102 taint_eviction: TaintEviction = (|_: &Config| TaintEviction::default()),
+    103 podgc: PodGc = (|config: &Config| PodGc::new(config.terminated_pod_threshold)),
+}
+
+impl Direct {
+    /// Tells news of a node's lease.
+    pub(crate) fn heartbeat(&mut self, around: &mut Surroundings<'_>, node: u32, heartbeat: Heartbeat) {
+        let (controller, client) = &mut self.node_lifecycle;
+        controller.heartbeat(&mut port(around, 101, client), node, heartbeat);
+    }
+
+    /// A timer of one of the controllers is due.
+    pub(crate) fn fire(&mut self, around: &mut Surroundings<'_>, timer: ControllerTimer) {
+        match timer {
+            ControllerTimer::NodeLifecycle(timer) => {
+                let (controller, client) = &mut self.node_lifecycle;
+                controller.fire(&mut port(around, 101, client), timer);
+            }
+            ControllerTimer::TaintEviction => {
+                let (controller, client) = &mut self.taint_eviction;
+                controller.fire(&mut port(around, 102, client));
+            }
+            ControllerTimer::PodGc => {
+                let (controller, client) = &mut self.podgc;
+                controller.fire(&mut port(around, 103, client));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn port<'a>(around: &'a mut Surroundings<'_>, id: u8, client: &'a mut Client) -> Port<'a> {
+    Port {
+        now: around.now,
+        config: around.config,
+        caches: around.caches,
+        id,
+        client,
+        effects: around.effects,
+    }
+}

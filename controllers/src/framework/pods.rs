@@ -1,0 +1,144 @@
+//! The cache of pods, by row, managing controller and node.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use seatrial_api::meta::{OwnerRef, Uid};
+use seatrial_api::pod::Pod;
+use seatrial_api::request::Change;
+use seatrial_api::symbol::Symbol;
+
+use super::cache::RowIndex;
+
+/// The cached pods. Keeping a version costs a pointer: versions are shared with the store.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PodTable {
+    rows: Vec<Option<Arc<Pod>>>,
+    controlled: RowIndex<Uid>,
+    on_node: RowIndex<Symbol>,
+    orphans: FxHashMap<Symbol, BTreeSet<u32>>,
+    count: usize,
+}
+
+impl PodTable {
+    /// The pod in a row.
+    pub(crate) fn get(&self, row: u32) -> Option<&Arc<Pod>> {
+        self.rows.get(row as usize)?.as_ref()
+    }
+
+    /// Rows of the pods whose managing controller has this identity, ascending.
+    pub(crate) fn rows_controlled_by(&self, uid: Uid) -> &[u32] {
+        self.controlled.rows(&uid)
+    }
+
+    /// The pods whose managing controller has this identity, in order of their rows.
+    pub(crate) fn controlled_by(&self, uid: Uid) -> impl Iterator<Item = &Arc<Pod>> {
+        self.rows_controlled_by(uid).iter().filter_map(|&row| self.get(row))
+    }
+
+    /// The pods bound to a node, in order of their rows.
+    pub(crate) fn on_node(&self, node: Symbol) -> impl Iterator<Item = &Arc<Pod>> {
+        self.on_node.rows(&node).iter().filter_map(|&row| self.get(row))
+    }
+
+    /// The pods of a namespace that no controller manages, in order of their rows.
+    pub(crate) fn orphans(&self, namespace: Symbol) -> impl Iterator<Item = &Arc<Pod>> {
+        let rows = self.orphans.get(&namespace);
+        rows.into_iter().flatten().filter_map(|&row| self.get(row))
+    }
+
+    /// All pods in order of their rows.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.rows.iter().flatten()
+    }
+
+    /// How many pods there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Takes in a change and returns the version that was cached before.
+    pub(crate) fn apply(&mut self, change: Change, pod: &Arc<Pod>) -> Option<Arc<Pod>> {
+        match change {
+            Change::Deleted => self.take(pod.meta.id),
+            Change::Added | Change::Modified => self.put(pod),
+        }
+    }
+
+    fn put(&mut self, pod: &Arc<Pod>) -> Option<Arc<Pod>> {
+        let index = pod.meta.id as usize;
+        if index >= self.rows.len() {
+            self.rows.resize(index + 1, None);
+        }
+        let old = self.rows[index].replace(pod.clone());
+        match &old {
+            Some(old) => {
+                if !same_owners(old, pod) {
+                    self.unlink_owner(old);
+                    self.link_owner(pod);
+                }
+                if old.node != pod.node {
+                    self.unlink_node(old);
+                    self.link_node(pod);
+                }
+            }
+            None => {
+                self.count += 1;
+                self.link_owner(pod);
+                self.link_node(pod);
+            }
+        }
+        old
+    }
+
+    fn take(&mut self, row: u32) -> Option<Arc<Pod>> {
+        let old = self.rows.get_mut(row as usize)?.take()?;
+        self.count -= 1;
+        self.unlink_owner(&old);
+        self.unlink_node(&old);
+        Some(old)
+    }
+
+    fn link_owner(&mut self, pod: &Pod) {
+        match pod.meta.controller() {
+            Some(owner) => self.controlled.insert(owner.uid, pod.meta.id),
+            None => {
+                self.orphans.entry(pod.meta.namespace).or_default().insert(pod.meta.id);
+            }
+        }
+    }
+
+    fn unlink_owner(&mut self, pod: &Pod) {
+        match pod.meta.controller() {
+            Some(owner) => self.controlled.remove(&owner.uid, pod.meta.id),
+            None => {
+                if let Some(rows) = self.orphans.get_mut(&pod.meta.namespace) {
+                    rows.remove(&pod.meta.id);
+                }
+            }
+        }
+    }
+
+    fn link_node(&mut self, pod: &Pod) {
+        if let Some(node) = pod.node {
+            self.on_node.insert(node, pod.meta.id);
+        }
+    }
+
+    fn unlink_node(&mut self, pod: &Pod) {
+        if let Some(node) = pod.node {
+            self.on_node.remove(&node, pod.meta.id);
+        }
+    }
+}
+
+/// Whether both versions have the same managing controller, or none.
+fn same_owners(old: &Pod, new: &Pod) -> bool {
+    let uid = |pod: &Pod| pod.meta.controller().map(|owner: &OwnerRef| owner.uid);
+    match (&old.meta.owners, &new.meta.owners) {
+        (None, None) => true,
+        (Some(a), Some(b)) if Arc::ptr_eq(a, b) => true,
+        _ => uid(old) == uid(new),
+    }
+}

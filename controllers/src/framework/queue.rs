@@ -1,0 +1,244 @@
+//! The work queue of a controller (upstream `client-go/util/workqueue`): keys are deduplicated, a
+//! key that is being processed is not handed out twice, delayed adds keep the earlier time, and
+//! failed keys come back after an exponential back-off.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use rustc_hash::FxHashMap;
+use seatrial_api::client::{TokenBucket, exponential};
+use seatrial_api::units::{SimTime, Span};
+
+/// How failed keys are retried.
+#[derive(Clone, Debug)]
+pub(crate) struct RetryPolicy {
+    /// The first delay; each further failure doubles it.
+    pub(crate) base: Span,
+    /// The longest delay.
+    pub(crate) limit: Span,
+    /// A bucket that all keys of the queue share; the later of both times counts.
+    pub(crate) bucket: Option<TokenBucket>,
+    /// After how many retries a key is dropped until its next event; `None` for never.
+    pub(crate) retries_max: Option<u32>,
+}
+
+impl RetryPolicy {
+    /// Upstream's default: 5 ms doubling to 1000 s, and ten a second with a burst of a hundred.
+    pub(crate) fn standard() -> RetryPolicy {
+        RetryPolicy {
+            base: Span::from_millis(5),
+            limit: Span::from_secs(1000),
+            bucket: Some(TokenBucket::new(10, 100)),
+            retries_max: None,
+        }
+    }
+}
+
+const DIRTY: u8 = 1;
+const PROCESSING: u8 = 2;
+
+/// A queue of object rows.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkQueue {
+    order: VecDeque<u32>,
+    flags: Vec<u8>,
+    failures: FxHashMap<u32, u32>,
+    retry: RetryPolicy,
+    waiting: FxHashMap<u32, SimTime>,
+    due: BinaryHeap<Reverse<(SimTime, u64, u32)>>,
+    sequence: u64,
+    /// The instant for which the driver holds a timer, if it lies ahead.
+    armed: Option<SimTime>,
+}
+
+impl WorkQueue {
+    pub(crate) fn new(retry: RetryPolicy) -> WorkQueue {
+        WorkQueue {
+            order: VecDeque::new(),
+            flags: Vec::new(),
+            failures: FxHashMap::default(),
+            retry,
+            waiting: FxHashMap::default(),
+            due: BinaryHeap::new(),
+            sequence: 0,
+            armed: None,
+        }
+    }
+
+    fn flag(&mut self, key: u32) -> &mut u8 {
+        let index = key as usize;
+        if index >= self.flags.len() {
+            self.flags.resize((index + 1).next_power_of_two(), 0);
+        }
+        &mut self.flags[index]
+    }
+
+    /// Wants `key` to be synced.
+    pub(crate) fn add(&mut self, key: u32) {
+        let flag = self.flag(key);
+        if *flag & DIRTY != 0 {
+            return;
+        }
+        let processing = *flag & PROCESSING != 0;
+        *flag |= DIRTY;
+        if !processing {
+            self.order.push_back(key);
+        }
+    }
+
+    /// Wants `key` to be synced at `at`, or at the earlier time for which it waits already.
+    pub(crate) fn add_at(&mut self, at: SimTime, key: u32) {
+        if self.waiting.get(&key).is_some_and(|&known| known <= at) {
+            return;
+        }
+        self.waiting.insert(key, at);
+        self.sequence += 1;
+        self.due.push(Reverse((at, self.sequence, key)));
+    }
+
+    /// Wants `key` to be synced again after a failure; drops it if its retries are used up.
+    pub(crate) fn retry(&mut self, now: SimTime, key: u32) {
+        let failures = self.failures.entry(key).or_insert(0);
+        if self.retry.retries_max.is_some_and(|most| *failures >= most) {
+            self.failures.remove(&key);
+            return;
+        }
+        *failures += 1;
+        let own = now + exponential(self.retry.base, self.retry.limit, *failures);
+        let shared = self.retry.bucket.as_mut().map_or(now, |bucket| bucket.take(now));
+        self.add_at(own.max(shared), key);
+    }
+
+    /// Forgets the failures of `key`.
+    pub(crate) fn forget(&mut self, key: u32) {
+        self.failures.remove(&key);
+    }
+
+    /// Takes the next key to be processed.
+    pub(crate) fn pop(&mut self) -> Option<u32> {
+        let key = self.order.pop_front()?;
+        let flag = self.flag(key);
+        *flag = (*flag & !DIRTY) | PROCESSING;
+        Some(key)
+    }
+
+    /// Ends the processing of `key`; it queues again if it was added meanwhile.
+    pub(crate) fn done(&mut self, key: u32) {
+        let flag = self.flag(key);
+        *flag &= !PROCESSING;
+        if *flag & DIRTY != 0 {
+            self.order.push_back(key);
+        }
+    }
+
+    /// Whether no key waits to be handed out now.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Moves the keys whose time has come into the queue. Called when the queue's timer fires.
+    pub(crate) fn advance(&mut self, now: SimTime) {
+        if self.armed.is_some_and(|armed| armed <= now) {
+            self.armed = None;
+        }
+        while let Some(&Reverse((at, _, key))) = self.due.peek() {
+            if at > now {
+                break;
+            }
+            self.due.pop();
+            if self.waiting.get(&key) == Some(&at) {
+                self.waiting.remove(&key);
+                self.add(key);
+            }
+        }
+    }
+
+    /// The instant at which a timer must be set now, if one must: it counts as set.
+    pub(crate) fn arm(&mut self) -> Option<SimTime> {
+        let &Reverse((at, _, _)) = self.due.peek()?;
+        if self.armed.is_some_and(|armed| armed <= at) {
+            return None;
+        }
+        self.armed = Some(at);
+        Some(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue() -> WorkQueue {
+        WorkQueue::new(RetryPolicy::standard())
+    }
+
+    #[test]
+    fn a_key_is_handed_out_once_however_often_it_is_added() {
+        let mut queue = queue();
+        queue.add(7);
+        queue.add(3);
+        queue.add(7);
+        assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some(7), Some(3), None));
+    }
+
+    #[test]
+    fn a_key_added_while_it_is_processed_runs_once_after() {
+        let mut queue = queue();
+        queue.add(7);
+        assert_eq!(queue.pop(), Some(7));
+        queue.add(7);
+        queue.add(7);
+        assert_eq!(queue.pop(), None);
+        queue.done(7);
+        assert_eq!(queue.pop(), Some(7));
+        queue.done(7);
+        assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn a_delayed_add_keeps_the_earlier_time() {
+        let mut queue = queue();
+        queue.add_at(SimTime::from_secs(5), 1);
+        assert_eq!(queue.arm(), Some(SimTime::from_secs(5)));
+        queue.add_at(SimTime::from_secs(9), 1);
+        assert_eq!(queue.arm(), None);
+        queue.add_at(SimTime::from_secs(2), 1);
+        assert_eq!(queue.arm(), Some(SimTime::from_secs(2)));
+        queue.advance(SimTime::from_secs(2));
+        assert_eq!(queue.pop(), Some(1));
+        queue.done(1);
+        queue.advance(SimTime::from_secs(10));
+        assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn failures_double_the_delay_until_they_are_forgotten() {
+        let mut queue = queue();
+        let mut delays = Vec::new();
+        for _ in 0..4 {
+            queue.retry(SimTime::ZERO, 1);
+            delays.push(queue.arm().map(SimTime::nanos));
+            queue.advance(SimTime::from_secs(1));
+            assert_eq!(queue.pop(), Some(1));
+            queue.done(1);
+        }
+        assert_eq!(delays, [5, 10, 20, 40].map(|millis| Some(millis * 1_000_000)));
+        queue.forget(1);
+        queue.retry(SimTime::ZERO, 1);
+        assert_eq!(queue.arm(), Some(SimTime::from_nanos(5_000_000)));
+    }
+
+    #[test]
+    fn a_key_is_dropped_when_its_retries_are_used_up() {
+        let policy = RetryPolicy { retries_max: Some(2), ..RetryPolicy::standard() };
+        let mut queue = WorkQueue::new(policy);
+        for _ in 0..2 {
+            queue.retry(SimTime::ZERO, 1);
+            queue.advance(SimTime::from_secs(1));
+            assert_eq!(queue.pop(), Some(1));
+            queue.done(1);
+        }
+        queue.retry(SimTime::ZERO, 1);
+        assert_eq!(queue.arm(), None);
+    }
+}

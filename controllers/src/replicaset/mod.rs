@@ -1,0 +1,354 @@
+//! The ReplicaSet controller (upstream `pkg/controller/replicaset`): keeps as many pods as each
+//! set wants.
+//!
+//! A set of a hundred pods sees hundreds of pod events, so what a sync needs of the pods is
+//! counted as they come ([`state`]); only a deletion, an adoption or `minReadySeconds` looks at
+//! the pods themselves.
+
+mod ranking;
+mod state;
+mod status;
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use seatrial_api::machine::Severity;
+use seatrial_api::object::{Kind, Object, ObjectRef};
+use seatrial_api::pod::Pod;
+use seatrial_api::request::{ErrorReason, Reply, Request, Subresource};
+use seatrial_api::symbol::Symbol;
+use seatrial_api::version::KubernetesVersion;
+use seatrial_api::workload::ReplicaSet;
+
+use self::state::Sets;
+use crate::Config;
+use crate::framework::{
+    Client, Context, Controller, Event, Mode, Next, Parentage, Replies, RetryPolicy, Runner, adoption,
+    claim_failed, first_error, min_ready, next_availability, release,
+};
+
+/// The most pods that one sync creates or deletes.
+const BURST: usize = 500;
+/// Workers of the controller.
+const WORKERS: usize = 5;
+
+/// Keeps the number of pods that each ReplicaSet wants.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReplicaSetController {
+    sets: Sets,
+}
+
+/// Where a sync is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Start,
+    /// The set was read past the cache, because pods are to be adopted.
+    Recheck,
+    Claim,
+    Create,
+    Delete,
+    Status,
+    /// The set was read again, because its status had a conflict.
+    Refetch,
+    LastStatus,
+}
+
+/// A sync on its way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sync {
+    stage: Stage,
+    set: Option<Arc<ReplicaSet>>,
+    /// Active pods of the set, as they were read.
+    counts: state::Counts,
+    /// The pods themselves, where counts are not enough.
+    pods: Option<Vec<Arc<Pod>>>,
+    /// Pods to be adopted and then to be released, in this order.
+    claims: Vec<Arc<Pod>>,
+    adoptions: usize,
+    /// Pods that this step deletes.
+    victims: Vec<u32>,
+    /// Whether what was expected before has been seen.
+    may_manage: bool,
+    /// The error of creating or deleting pods.
+    failure: Option<String>,
+    /// The newest version of the status that is to be written.
+    status: Option<Arc<ReplicaSet>>,
+}
+
+impl ReplicaSetController {
+    pub(crate) fn runner(id: u8, config: &Config) -> Runner<ReplicaSetController> {
+        let client = Client::new(config.client_limits);
+        Runner::new(id, ReplicaSetController::default(), RetryPolicy::standard(), client, WORKERS)
+    }
+
+    /// Reads what the caches show of the set and begins with the claims, if there are any.
+    fn start(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync) -> Next {
+        let Some(set) = cx.caches.replica_sets.get(key) else {
+            self.sets.forget(key);
+            return Next::Done;
+        };
+        let state = self.sets.state(key);
+        if cx.config.version >= KubernetesVersion::V1_36 && !state.writes.are_seen(cx.caches) {
+            return Next::Retry;
+        }
+        sync.set = Some(set.clone());
+        sync.may_manage = state.expectations.are_met(cx.now);
+        sync.counts = state.counts;
+        let claims = !state.orphans.is_empty() || state.counts.mismatched > 0;
+        if claims || set.min_ready_seconds > 0 {
+            sync.pods = Some(active_pods(cx, set));
+        }
+        if claims && !set.meta.is_deleting() {
+            return self.claim(cx, key, sync);
+        }
+        self.manage(cx, key, sync)
+    }
+
+    /// Adopts orphans that the selector matches and releases pods that it matches no more.
+    fn claim(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync) -> Next {
+        let Some(set) = sync.set.clone() else { return Next::Done };
+        let orphans = self.sets.state(key).orphans.iter();
+        sync.claims = orphans.filter_map(|&row| cx.caches.pods.get(row)).cloned().collect();
+        sync.adoptions = sync.claims.len();
+        let mismatched = |pod: &&Arc<Pod>| pod.is_active() && !set.selector.matches(&pod.meta.labels);
+        sync.claims.extend(cx.caches.pods.controlled_by(set.meta.uid).filter(mismatched).cloned());
+        if sync.adoptions == 0 {
+            return self.send_claims(sync);
+        }
+        sync.stage = Stage::Recheck;
+        let (namespace, name) = (set.meta.namespace, set.meta.name.clone());
+        Next::send(Request::Get { kind: Kind::ReplicaSet, namespace, name })
+    }
+
+    fn send_claims(&mut self, sync: &mut Sync) -> Next {
+        let Some(set) = &sync.set else { return Next::Done };
+        sync.stage = Stage::Claim;
+        let claim = |(index, pod): (usize, &Arc<Pod>)| {
+            let target = pod.meta.object_ref(Kind::Pod);
+            if index < sync.adoptions {
+                adoption(&**set, target, &pod.meta)
+            } else {
+                release(&set.meta, target, &pod.meta)
+            }
+        };
+        let requests = sync.claims.iter().enumerate().map(claim).collect();
+        Next::batch(Mode::EachInTurn, requests)
+    }
+
+    /// Takes the outcome of the claims into the counts of this sync.
+    fn claimed(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, replies: &Replies) -> Next {
+        let failed = |reply: &Reply| reply.as_ref().is_err_and(claim_failed);
+        if replies.iter().flatten().any(failed) {
+            return Next::Retry;
+        }
+        let Some(set) = &sync.set else { return Next::Done };
+        let Some(pods) = &mut sync.pods else { return Next::Done };
+        for (pod, reply) in sync.claims[..sync.adoptions].iter().zip(replies) {
+            if reply.as_ref().is_some_and(Result::is_ok) {
+                sync.counts.add(&state::Counts::of(pod, set));
+                pods.push(pod.clone());
+            }
+        }
+        self.manage(cx, key, sync)
+    }
+
+    /// Creates missing pods, deletes surplus ones.
+    fn manage(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync) -> Next {
+        let Some(set) = sync.set.clone() else { return Next::Done };
+        let wanted = usize::try_from(set.replicas).unwrap_or(0);
+        let active = usize::try_from(sync.counts.active).unwrap_or(0);
+        if !sync.may_manage || set.meta.is_deleting() || active == wanted {
+            return self.write_status(cx, key, sync);
+        }
+        if active < wanted {
+            let count = (wanted - active).min(BURST);
+            let state = self.sets.state(key);
+            state.expectations.expect_creations(cx.now, count);
+            let parentage = state.parentage.get_or_insert_with(|| Parentage::generated(&*set, Vec::new()));
+            let create = |_| Request::Create(Object::Pod(Arc::new(parentage.pod(&set.template))));
+            sync.stage = Stage::Create;
+            return Next::batch(Mode::SlowStart { group_max: BURST }, (0..count).map(create).collect());
+        }
+        let pods = sync.pods.take().unwrap_or_else(|| active_pods(cx, &set));
+        sync.victims = victims(cx, &set, &pods, (active - wanted).min(BURST));
+        sync.pods = Some(pods);
+        self.sets.state(key).expectations.expect_deletions(cx.now, sync.victims.iter().copied());
+        sync.stage = Stage::Delete;
+        let delete = |&id: &u32| Request::delete(ObjectRef { kind: Kind::Pod, id });
+        Next::batch(Mode::Parallel, sync.victims.iter().map(delete).collect())
+    }
+
+    /// Writes the status if it differs from the one that was read.
+    fn write_status(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync) -> Next {
+        let Some(set) = sync.set.clone() else { return Next::Done };
+        let available = match &sync.pods {
+            Some(pods) if set.min_ready_seconds > 0 => {
+                let span = min_ready(set.min_ready_seconds);
+                pods.iter().filter(|pod| pod.is_available(span, cx.now)).count() as i32
+            }
+            _ => sync.counts.ready,
+        };
+        let version = cx.config.version;
+        let next = status::next(&set, &sync.counts, available, sync.failure.as_deref(), version, cx.now);
+        match next {
+            Some(next) => {
+                let next = Arc::new(ReplicaSet { status: next, ..ReplicaSet::clone(&set) });
+                sync.status = Some(next.clone());
+                sync.stage = Stage::Status;
+                Next::send(Request::Update {
+                    object: Object::ReplicaSet(next),
+                    subresource: Subresource::Status,
+                })
+            }
+            None => self.finish(cx, key, sync, &set.clone()),
+        }
+    }
+
+    /// Writes the status again over the version that was read past the cache.
+    fn rewrite_status(&mut self, sync: &mut Sync, replies: &Replies) -> Next {
+        let (Some(Some(Ok(Object::ReplicaSet(fresh)))), Some(wanted)) = (replies.first(), &sync.status)
+        else {
+            return Next::Retry;
+        };
+        sync.stage = Stage::LastStatus;
+        let next = ReplicaSet { status: wanted.status.clone(), ..ReplicaSet::clone(fresh) };
+        Next::send(Request::Update {
+            object: Object::ReplicaSet(Arc::new(next)),
+            subresource: Subresource::Status,
+        })
+    }
+
+    /// Ends the sync, and looks again when the next pod becomes available.
+    fn finish(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, set: &ReplicaSet) -> Next {
+        if sync.failure.is_some() {
+            return Next::Retry;
+        }
+        if set.min_ready_seconds > 0 && set.status.ready_replicas != set.status.available_replicas {
+            let span = min_ready(set.min_ready_seconds);
+            let pods = sync.pods.iter().flatten().map(|pod| &**pod);
+            let at = next_availability(pods, span, cx.now).unwrap_or(cx.now + span);
+            cx.queue.add_at(at, key);
+        }
+        Next::Done
+    }
+}
+
+/// The active pods of a set.
+fn active_pods(cx: &Context<'_>, set: &ReplicaSet) -> Vec<Arc<Pod>> {
+    let pods = cx.caches.pods.controlled_by(set.meta.uid);
+    pods.filter(|pod| pod.is_active() && set.selector.matches(&pod.meta.labels)).cloned().collect()
+}
+
+/// The pods to delete: ranked by how many active pods of all sets of the same owner share their
+/// node, among other things.
+fn victims(cx: &Context<'_>, set: &ReplicaSet, pods: &[Arc<Pod>], count: usize) -> Vec<u32> {
+    let active: Vec<&Pod> = pods.iter().map(|pod| &**pod).collect();
+    let mut company: FxHashMap<Option<Symbol>, u32> = FxHashMap::default();
+    if count < active.len() {
+        let siblings: Vec<&Arc<ReplicaSet>> = match set.meta.controller() {
+            Some(owner) => cx.caches.replica_sets.controlled_by(owner.uid).collect(),
+            None => cx.caches.replica_sets.get(set.meta.id).into_iter().collect(),
+        };
+        let related = siblings.iter().flat_map(|sibling| cx.caches.pods.controlled_by(sibling.meta.uid));
+        for pod in related.filter(|pod| pod.is_active()) {
+            *company.entry(pod.node).or_default() += 1;
+        }
+    }
+    let company_of = |pod: &Pod| company.get(&pod.node).copied().unwrap_or(0);
+    let chosen = ranking::victims(&active, company_of, count, cx.now);
+    chosen.into_iter().map(|index| active[index].meta.id).collect()
+}
+
+impl Controller for ReplicaSetController {
+    type Sync = Sync;
+
+    fn observe(&mut self, cx: &mut Context<'_>, event: &Event<'_>) {
+        match event.object {
+            Object::Pod(pod) => self.sets.observe_pod(cx, event, pod),
+            Object::ReplicaSet(set) => self.sets.observe_set(cx, event, set),
+            _ => {}
+        }
+    }
+
+    fn step(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, replies: &Replies) -> Next {
+        match sync.stage {
+            Stage::Start => self.start(cx, key, sync),
+            Stage::Recheck => match (replies.first(), &sync.set) {
+                (Some(Some(Ok(fresh))), Some(set))
+                    if fresh.meta().uid == set.meta.uid && !fresh.meta().is_deleting() =>
+                {
+                    self.send_claims(sync)
+                }
+                _ => Next::Retry,
+            },
+            Stage::Claim => self.claimed(cx, key, sync, replies),
+            Stage::Create => {
+                let unseen = replies.iter().filter(|reply| !succeeded(reply)).count();
+                self.sets.state(key).expectations.lower_creations(unseen);
+                sync.failure = first_error(replies).map(|error| error.message.clone());
+                self.write_status(cx, key, sync)
+            }
+            Stage::Delete => {
+                let refused = replies.iter().flatten().filter_map(|reply| reply.as_ref().err());
+                let failed = refused.filter(|error| error.reason != ErrorReason::NotFound);
+                sync.failure = failed.map(|error| error.message.clone()).next();
+                self.write_status(cx, key, sync)
+            }
+            Stage::Status => match (replies.first(), &sync.set) {
+                (Some(Some(Ok(Object::ReplicaSet(set)))), _) => self.finish(cx, key, sync, &set.clone()),
+                (_, Some(set)) => {
+                    sync.stage = Stage::Refetch;
+                    let (namespace, name) = (set.meta.namespace, set.meta.name.clone());
+                    Next::send(Request::Get { kind: Kind::ReplicaSet, namespace, name })
+                }
+                _ => Next::Retry,
+            },
+            Stage::Refetch => self.rewrite_status(sync, replies),
+            Stage::LastStatus => match replies.first() {
+                Some(Some(Ok(Object::ReplicaSet(set)))) => self.finish(cx, key, sync, &set.clone()),
+                _ => Next::Retry,
+            },
+        }
+    }
+
+    fn replied(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, index: usize, reply: &Reply) {
+        let target = ObjectRef { kind: Kind::ReplicaSet, id: key };
+        if !matches!(sync.stage, Stage::Recheck | Stage::Refetch | Stage::Delete) {
+            self.sets.state(key).writes.note(reply);
+        }
+        match (sync.stage, reply) {
+            (Stage::Create, Ok(pod)) => {
+                cx.event(target, Severity::Normal, "SuccessfulCreate", || {
+                    format!("Created pod: {}", pod.meta().name)
+                });
+            }
+            (Stage::Create, Err(error)) if !error.namespace_terminating => {
+                cx.event(target, Severity::Warning, "FailedCreate", || format!("Error creating: {error}"));
+            }
+            (Stage::Delete, Ok(pod)) => {
+                cx.event(target, Severity::Normal, "SuccessfulDelete", || {
+                    format!("Deleted pod: {}", pod.meta().name)
+                });
+            }
+            (Stage::Delete, Err(error)) => {
+                self.sets.state(key).expectations.lower_deletion(sync.victims[index]);
+                if error.reason != ErrorReason::NotFound {
+                    cx.event(target, Severity::Warning, "FailedDelete", || {
+                        format!("Error deleting: {error}")
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a creation was done, or refused because the namespace goes away.
+fn succeeded(reply: &Option<Reply>) -> bool {
+    match reply {
+        Some(Ok(_)) => true,
+        Some(Err(error)) => error.namespace_terminating,
+        None => false,
+    }
+}

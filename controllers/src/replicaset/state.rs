@@ -1,0 +1,233 @@
+//! What the controller remembers of each ReplicaSet: expectations, own writes, and the counts of
+//! its pods, kept up to date pod event by pod event so that a sync need not look at the pods.
+
+use std::collections::BTreeSet;
+
+use seatrial_api::object::{Object, Typed};
+use seatrial_api::pod::Pod;
+use seatrial_api::request::Change;
+use seatrial_api::symbol::Symbol;
+use seatrial_api::workload::ReplicaSet;
+
+use crate::framework::{
+    Context, Event, Expectations, OwnWrites, Parentage, SelectorIndex, is_terminating, min_ready,
+};
+
+/// Numbers of a set's own pods, without those that its selector does not match.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Active pods.
+    pub(super) active: i32,
+    /// Active pods that are Ready.
+    pub(super) ready: i32,
+    /// Active pods that carry all labels of the template.
+    pub(super) labeled: i32,
+    /// Terminating pods.
+    pub(super) terminating: i32,
+    /// Active pods that the selector does not match, which are to be released.
+    pub(super) mismatched: i32,
+}
+
+impl Counts {
+    /// What one pod of `set` adds.
+    pub(super) fn of(pod: &Pod, set: &ReplicaSet) -> Counts {
+        let mut counts = Counts::default();
+        if pod.is_active() {
+            // Pods that nobody relabelled carry the very labels of the template.
+            let untouched = pod.meta.labels.same_allocation(&set.template.labels);
+            if !set.selector.matches(&pod.meta.labels) {
+                counts.mismatched = 1;
+                return counts;
+            }
+            counts.active = 1;
+            counts.ready = i32::from(pod.is_ready());
+            counts.labeled = i32::from(untouched || pod.meta.labels.contains_all(&set.template.labels));
+        } else if is_terminating(pod) && set.selector.matches(&pod.meta.labels) {
+            counts.terminating = 1;
+        }
+        counts
+    }
+
+    pub(super) fn add(&mut self, other: &Counts) {
+        self.active += other.active;
+        self.ready += other.ready;
+        self.labeled += other.labeled;
+        self.terminating += other.terminating;
+        self.mismatched += other.mismatched;
+    }
+
+    fn subtract(&mut self, other: &Counts) {
+        self.active -= other.active;
+        self.ready -= other.ready;
+        self.labeled -= other.labeled;
+        self.terminating -= other.terminating;
+        self.mismatched -= other.mismatched;
+    }
+}
+
+/// What is remembered of one set.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SetState {
+    pub(super) expectations: Expectations,
+    pub(super) writes: OwnWrites,
+    pub(super) counts: Counts,
+    pub(super) parentage: Option<Parentage>,
+    /// Active pods without controller that the selector matches.
+    pub(super) orphans: BTreeSet<u32>,
+}
+
+/// All sets.
+#[derive(Clone, Debug)]
+pub(super) struct Sets {
+    rows: Vec<Option<Box<SetState>>>,
+    selectors: SelectorIndex,
+    kind: Symbol,
+    candidates: Vec<u32>,
+}
+
+impl Default for Sets {
+    fn default() -> Sets {
+        Sets {
+            rows: Vec::new(),
+            selectors: SelectorIndex::default(),
+            kind: Symbol::new(ReplicaSet::KIND.as_str()),
+            candidates: Vec::new(),
+        }
+    }
+}
+
+impl Sets {
+    /// What is remembered of a set.
+    pub(super) fn state(&mut self, row: u32) -> &mut SetState {
+        let index = row as usize;
+        if index >= self.rows.len() {
+            self.rows.resize_with(index + 1, || None);
+        }
+        self.rows[index].get_or_insert_default()
+    }
+
+    /// Forgets a set.
+    pub(super) fn forget(&mut self, row: u32) {
+        if let Some(slot) = self.rows.get_mut(row as usize) {
+            *slot = None;
+        }
+    }
+
+    /// Takes in a change of a set and enqueues it.
+    pub(super) fn observe_set(&mut self, cx: &mut Context<'_>, event: &Event<'_>, set: &ReplicaSet) {
+        let row = set.meta.id;
+        if event.change == Change::Deleted {
+            self.forget(row);
+            self.selectors.remove(row);
+        } else {
+            let known = event.old.and_then(ReplicaSet::of);
+            let same = |known: &ReplicaSet| {
+                known.selector == set.selector && known.template.labels == set.template.labels
+            };
+            if !known.is_some_and(|known| same(known)) {
+                self.count_anew(cx, set);
+            }
+        }
+        cx.queue.add(row);
+    }
+
+    fn count_anew(&mut self, cx: &Context<'_>, set: &ReplicaSet) {
+        let mut counts = Counts::default();
+        cx.caches.pods.controlled_by(set.meta.uid).for_each(|pod| counts.add(&Counts::of(pod, set)));
+        let mut orphans = BTreeSet::new();
+        if !set.selector.is_empty() {
+            self.selectors.put(set.meta.id, set.meta.namespace, &set.selector);
+            let pods = cx.caches.pods.orphans(set.meta.namespace);
+            let wanted = pods.filter(|pod| pod.is_active() && set.selector.matches(&pod.meta.labels));
+            orphans.extend(wanted.map(|pod| pod.meta.id));
+        }
+        let state = self.state(set.meta.id);
+        state.counts = counts;
+        state.orphans = orphans;
+    }
+
+    /// The set that manages a pod, as far as it is known.
+    fn manager<'a>(&self, cx: &Context<'a>, pod: &Pod) -> Option<&'a ReplicaSet> {
+        let owner = pod.meta.controller().filter(|owner| owner.kind == self.kind)?;
+        cx.caches.replica_sets.identified(owner.uid).map(|set| &**set)
+    }
+
+    /// Takes in a change of a pod and enqueues the sets that it concerns.
+    pub(super) fn observe_pod(&mut self, cx: &mut Context<'_>, event: &Event<'_>, pod: &Pod) {
+        let old = event.old.and_then(Pod::of).map(|pod| &**pod);
+        let new = (event.change != Change::Deleted).then_some(pod);
+        let set = self.manager(cx, pod);
+        let set_before = match old {
+            Some(old) if !same_controller(old, pod) => self.manager(cx, old),
+            _ => set,
+        };
+        if let (Some(old), Some(set)) = (old, set_before) {
+            let contribution = Counts::of(old, set);
+            self.state(set.meta.id).counts.subtract(&contribution);
+        }
+        if let (Some(new), Some(set)) = (new, set) {
+            let contribution = Counts::of(new, set);
+            self.state(set.meta.id).counts.add(&contribution);
+        }
+        let orphaned = new.is_some_and(|new| new.meta.controller().is_none());
+        if orphaned || old.is_some_and(|old| old.meta.controller().is_none()) {
+            self.observe_orphan(cx, old, new);
+        }
+        let Some(set) = set else {
+            if let Some(before) = set_before {
+                cx.queue.add(before.meta.id);
+            }
+            return;
+        };
+        let row = set.meta.id;
+        if event.change == Change::Deleted || pod.meta.is_deleting() {
+            self.state(row).expectations.lower_deletion(pod.meta.id);
+        } else if old.is_none() {
+            self.state(row).expectations.lower_creations(1);
+        } else if let Some(before) = set_before.filter(|before| before.meta.id != row) {
+            cx.queue.add(before.meta.id);
+        }
+        cx.queue.add(row);
+        let became_ready = old.is_some_and(|old| !old.is_ready()) && new.is_some_and(Pod::is_ready);
+        if became_ready && !pod.meta.is_deleting() && set.min_ready_seconds > 0 {
+            cx.queue.add_at(cx.now + min_ready(set.min_ready_seconds), row);
+        }
+    }
+
+    /// Keeps the lists of pods that could be adopted, and wakes the sets that want one.
+    fn observe_orphan(&mut self, cx: &mut Context<'_>, old: Option<&Pod>, new: Option<&Pod>) {
+        let adoptable = |pod: &&Pod| pod.meta.controller().is_none() && pod.is_active();
+        let (old, new) = (old.filter(adoptable), new.filter(adoptable));
+        if let (Some(old), Some(new)) = (old, new)
+            && old.meta.labels == new.meta.labels
+        {
+            return;
+        }
+        let mut candidates = std::mem::take(&mut self.candidates);
+        if let Some(old) = old {
+            self.selectors.candidates(old.meta.namespace, &old.meta.labels, &mut candidates);
+            for row in candidates.drain(..) {
+                self.state(row).orphans.remove(&old.meta.id);
+            }
+        }
+        if let Some(new) = new {
+            self.selectors.candidates(new.meta.namespace, &new.meta.labels, &mut candidates);
+            for row in candidates.drain(..) {
+                let set = cx.caches.replica_sets.get(row);
+                if set.is_some_and(|set| set.selector.matches(&new.meta.labels)) {
+                    self.state(row).orphans.insert(new.meta.id);
+                    cx.queue.add(row);
+                }
+            }
+        }
+        self.candidates = candidates;
+    }
+}
+
+/// Whether both versions have the same managing controller.
+fn same_controller(old: &Pod, new: &Pod) -> bool {
+    match (&old.meta.owners, &new.meta.owners) {
+        (Some(a), Some(b)) if std::sync::Arc::ptr_eq(a, b) => true,
+        _ => old.meta.controller().map(|owner| owner.uid) == new.meta.controller().map(|owner| owner.uid),
+    }
+}

@@ -1,0 +1,149 @@
+//! What the watch tells a kubelet of its pods (semantics.md 3.1, 3.2).
+
+use std::sync::Arc;
+
+use seatrial_api::machine::Severity;
+use seatrial_api::pod::{Pod, PodPhase, PodStatus, StatusText};
+use seatrial_api::symbol::Symbol;
+use seatrial_api::units::{SimTime, Span};
+
+use crate::admission::{Occupancy, Refusal, refusal};
+use crate::machine::{Fx, Kubelets};
+use crate::rows::{Flag, Mark, Stage, Step};
+use crate::table::Power;
+
+/// The grace of pods whose object is gone.
+const GRACE_GONE: Span = Span::from_secs(1);
+
+impl Kubelets {
+    /// A pod was bound to a node.
+    pub(crate) fn add_pod(&mut self, now: SimTime, pod: &Arc<Pod>, fx: &mut Fx) {
+        let Some(&node) = pod.node.and_then(|name| self.node_slots.get(&name)) else { return };
+        if self.nodes[node as usize].power != Power::On {
+            return;
+        }
+        let slot = self.insert_pod(Arc::clone(pod), node);
+        if pod.status.phase.is_terminal() {
+            let row = &mut self.pods[slot];
+            row.stage = Stage::Terminated;
+            row.last_sync = now;
+            row.set(Flag::Fresh);
+            if pod.meta.is_deleting() {
+                self.trigger(now, slot, fx);
+            }
+            return;
+        }
+        if pod.meta.is_deleting() {
+            self.pods[slot].stage = Stage::Terminating;
+        } else if let Some(refusal) = self.admit(slot) {
+            self.reject(now, slot, &refusal, fx);
+            return;
+        }
+        self.occupy(slot);
+        self.trigger(now, slot, fx);
+    }
+
+    /// Why the node does not take the pod, if it does not.
+    pub(crate) fn admit(&self, slot: usize) -> Option<Refusal> {
+        let row = &self.pods[slot];
+        let node = &self.nodes[row.node as usize];
+        let used = Occupancy { requests: &node.used, pods: node.active };
+        let ports = node.pods.iter().filter_map(|&other| {
+            let other = &self.pods[self.slot(other)?];
+            other.is(Flag::Counted).then_some(&other.pod.spec.derived.host_ports)
+        });
+        refusal(&row.pod, &node.node, used, ports.flat_map(|ports| ports.iter()))
+    }
+
+    /// Refuses the pod: it has failed, and nothing of it will run.
+    pub(crate) fn reject(&mut self, now: SimTime, slot: usize, refusal: &Refusal, fx: &mut Fx) {
+        let object = self.pod_ref(slot);
+        fx.decide(object, Severity::Warning, refusal.reason, || refusal.message.clone());
+        let row = &mut self.pods[slot];
+        row.set(Flag::Rejected);
+        row.stage = Stage::Finished;
+        row.last_sync = now;
+        let status = PodStatus {
+            phase: PodPhase::Failed,
+            start_time: Some(now.truncate_to_second()),
+            text: Some(Arc::new(StatusText {
+                reason: Symbol::new(refusal.reason),
+                message: format!("Pod was rejected: {}", refusal.message).into(),
+                ..StatusText::default()
+            })),
+            ..PodStatus::default()
+        };
+        self.publish(now, slot, status, fx);
+    }
+
+    /// A pod was changed.
+    pub(crate) fn update_pod(&mut self, now: SimTime, slot: usize, pod: &Arc<Pod>, fx: &mut Fx) {
+        let row = &mut self.pods[slot];
+        if self.nodes[row.node as usize].power != Power::On {
+            return;
+        }
+        let before = std::mem::replace(&mut row.pod, Arc::clone(pod));
+        let node = row.node;
+        let begins_to_leave = pod.meta.is_deleting() && !before.meta.is_deleting();
+        let respecified = !Arc::ptr_eq(&before.spec, &pod.spec);
+        if respecified {
+            self.mark_outdated(slot, &before);
+        }
+        if self.differs(slot) {
+            self.check_soon(now, node, fx);
+        }
+        if begins_to_leave {
+            match self.pods[slot].stage {
+                Stage::Finished => self.attend_soon(now, slot, fx),
+                Stage::Sync | Stage::Terminating | Stage::Terminated => {
+                    self.request_termination(now, slot, fx)
+                }
+            }
+        } else if respecified || !before.meta.labels.same_allocation(&pod.meta.labels) {
+            self.trigger(now, slot, fx);
+        }
+    }
+
+    /// Marks running containers whose specification is another one now. Their restart back-off,
+    /// whose key contains the image, begins anew.
+    fn mark_outdated(&mut self, slot: usize, before: &Pod) {
+        let spec = Arc::clone(&self.pods[slot].pod.spec);
+        for (index, (old, new)) in before.spec.all_containers().zip(spec.all_containers()).enumerate() {
+            if old.image == new.image {
+                continue;
+            }
+            let row = &mut self.pods[slot];
+            if let Some(extra) = &mut row.extra
+                && let Some(extra) = extra.containers.get_mut(index)
+            {
+                extra.restart = None;
+                extra.pull = None;
+            }
+            if let Some(instance) = row.instances_mut().get_mut(index)
+                && instance.seems_running()
+            {
+                instance.mark(Mark::Outdated);
+            }
+        }
+    }
+
+    /// A pod's object is gone: what still runs of it is stopped.
+    pub(crate) fn pod_gone(&mut self, now: SimTime, slot: usize, pod: &Arc<Pod>, fx: &mut Fx) {
+        let row = &mut self.pods[slot];
+        if self.nodes[row.node as usize].power != Power::On {
+            return;
+        }
+        row.pod = Arc::clone(pod);
+        row.set(Flag::Gone);
+        let idle = row.step == Step::Idle;
+        match row.stage {
+            Stage::Finished => self.remove_pod(slot),
+            Stage::Terminated if idle => self.remove_pod(slot),
+            Stage::Terminating if !idle => {}
+            Stage::Sync | Stage::Terminating | Stage::Terminated => {
+                row.extra_mut().grace_override = Some(GRACE_GONE);
+                self.request_termination(now, slot, fx);
+            }
+        }
+    }
+}

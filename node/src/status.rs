@@ -1,0 +1,266 @@
+//! The status of a pod as its kubelet sees it (semantics.md 3.4; upstream `kubelet_pods.go`
+//! generateAPIPodStatus, `status/generate.go`).
+//!
+//! Model: the kubelet's messages in conditions and waiting states are left out, because a pod's
+//! stored status has no place for them; `observedGeneration` likewise.
+
+use std::sync::Arc;
+
+use seatrial_api::container::Container;
+use seatrial_api::pod::{
+    ConditionStatus, ContainerState, ContainerStatus, LastTermination, PodConditionType, PodConditions,
+    PodPhase, PodReason, PodSpec, PodStatus,
+};
+use seatrial_api::symbol::Symbol;
+use seatrial_api::units::SimTime;
+use smallvec::SmallVec;
+
+use crate::names::Names;
+use crate::phase::{PhaseView, phase};
+use crate::policy::is_to_start;
+use crate::rows::{Flag, InstanceState, Mark, PodRow};
+
+/// Statuses of a pod's containers while they are put together.
+type Statuses = SmallVec<[ContainerStatus; 2]>;
+
+/// How much is over when a status is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// Containers may be started.
+    Open,
+    /// Nothing will be started any more.
+    Terminated,
+    /// And containers of which nothing is known count as failed.
+    Final,
+}
+
+/// What a status is computed from.
+#[derive(Clone, Copy)]
+pub(crate) struct StatusView<'a> {
+    /// The row.
+    pub row: &'a PodRow,
+    /// The status before.
+    pub old: &'a PodStatus,
+    /// The address that pods in the node's network have.
+    pub node_ip: u32,
+    /// Texts.
+    pub names: &'a Names,
+    /// Now.
+    pub now: SimTime,
+}
+
+/// Computes the status.
+pub(crate) fn compute(view: StatusView<'_>, outlook: Outlook) -> PodStatus {
+    let StatusView { row, old, now, .. } = view;
+    let mut statuses = container_statuses(view);
+    if outlook == Outlook::Final {
+        close(view, &mut statuses);
+    }
+    let spec = &row.pod.spec;
+    let main_started =
+        row.instances()[row.first_main().min(row.instances().len())..].iter().any(|instance| {
+            instance.state != InstanceState::Absent && !instance.is(Mark::Stale) && row.is(Flag::SandboxReady)
+        });
+    let terminated = outlook != Outlook::Open;
+    let mut new_phase = phase(PhaseView { spec, statuses: &statuses, terminated, main_started });
+    if old.phase.is_terminal() && !new_phase.is_terminal() {
+        new_phase = old.phase;
+    }
+    if outlook == Outlook::Final && !new_phase.is_terminal() {
+        new_phase = PodPhase::Failed;
+    }
+    let failure = row.extra.as_ref().and_then(|extra| extra.failure.as_ref());
+    if failure.is_some() && !succeeded_anyway(row, &statuses, outlook) {
+        new_phase = PodPhase::Failed;
+    }
+    if row.pod.status.phase.is_terminal() {
+        new_phase = row.pod.status.phase;
+    }
+    let text = match failure {
+        Some(failure) if new_phase == PodPhase::Failed => Some(Arc::clone(failure)),
+        _ => old.text.clone(),
+    };
+    PodStatus {
+        conditions: conditions(view, &statuses, new_phase),
+        containers: Some(shared(old, &statuses)),
+        start_time: Some(old.start_time.unwrap_or(now.truncate_to_second())),
+        nominated_node: old.nominated_node,
+        text,
+        ip: if spec.host_network { view.node_ip } else { row.ip },
+        phase: new_phase,
+    }
+}
+
+/// A pod that was to be evicted but whose main containers all ended well on the signal has
+/// succeeded; one beyond its deadline has failed in any case.
+fn succeeded_anyway(row: &PodRow, statuses: &[ContainerStatus], outlook: Outlook) -> bool {
+    outlook != Outlook::Open
+        && !row.is(Flag::DeadlineExceeded)
+        && statuses
+            .iter()
+            .skip(row.first_main())
+            .all(|status| matches!(status.state, ContainerState::Terminated { exit_code: 0, .. }))
+}
+
+/// The old allocation if nothing has changed.
+fn shared(old: &PodStatus, statuses: &[ContainerStatus]) -> Arc<[ContainerStatus]> {
+    match &old.containers {
+        Some(list) if **list == *statuses => Arc::clone(list),
+        _ => Arc::from(statuses),
+    }
+}
+
+fn container_statuses(view: StatusView<'_>) -> Statuses {
+    let spec = &view.row.pod.spec;
+    spec.all_containers()
+        .enumerate()
+        .zip(view.row.instances())
+        .map(|((index, container), _)| container_status(view, index, container))
+        .collect()
+}
+
+fn container_status(view: StatusView<'_>, index: usize, container: &Container) -> ContainerStatus {
+    let row = view.row;
+    let spec = &row.pod.spec;
+    let instance = &row.instances()[index];
+    let extra = row.container_extra(index);
+    let mut last = extra
+        .and_then(|extra| extra.last)
+        .map(|last| LastTermination { finished: last.finished.truncate_to_second(), ..last });
+    let mut state = if instance.seems_running() {
+        ContainerState::Running { started: instance.started_at.truncate_to_second() }
+    } else if instance.state == InstanceState::Absent {
+        ContainerState::Waiting { reason: default_reason(view.names, spec) }
+    } else {
+        ContainerState::Terminated {
+            started: instance.started_at.truncate_to_second(),
+            finished: instance.finished_at.truncate_to_second(),
+            exit_code: instance.exit_code,
+            reason: view.names.end_reason(instance.state),
+        }
+    };
+    let regular_init = index < row.first_main() && !container.is_sidecar();
+    let done = regular_init && instance.has_ended() && instance.exit_code == 0;
+    let waiting = extra.and_then(|extra| extra.waiting);
+    if let Some(reason) = waiting
+        && !done
+        && is_to_start(spec, container, instance, row.is_leaving())
+    {
+        if let ContainerState::Terminated { finished, exit_code, reason, .. } = state {
+            last = Some(LastTermination { finished, exit_code, reason });
+        }
+        state = ContainerState::Waiting { reason: Symbol::new(reason.as_str()) };
+    }
+    let running = matches!(state, ContainerState::Running { .. });
+    let started = running && instance.is(Mark::Started);
+    let ready = if regular_init { done } else { started && instance.is(Mark::Ready) };
+    ContainerStatus {
+        name: container.name,
+        state,
+        last,
+        restarts: u32::from(instance.attempt),
+        ready,
+        started,
+    }
+}
+
+fn default_reason(names: &Names, spec: &PodSpec) -> Symbol {
+    if spec.init_containers.is_empty() { names.container_creating } else { names.pod_initializing }
+}
+
+/// Containers of which nothing is known when the pod is over count as failed (upstream
+/// `TerminatePod`): main ones if the pod was initialized, init ones up to the last that was begun.
+fn close(view: StatusView<'_>, statuses: &mut Statuses) {
+    let first_main = view.row.first_main().min(statuses.len());
+    let (init, main) = statuses.split_at_mut(first_main);
+    let begun = |status: &ContainerStatus| {
+        status.last.is_some() || !matches!(status.state, ContainerState::Waiting { .. })
+    };
+    let initialized = match init.last() {
+        None => true,
+        Some(last) => main.iter().any(begun) || last.ready || last.started,
+    };
+    let init_begun = init.iter().rposition(begun).map_or(usize::from(!init.is_empty()), |last| last + 1);
+    let lost = init[..init_begun].iter_mut().chain(main.iter_mut().filter(|_| initialized));
+    for status in lost {
+        if !matches!(status.state, ContainerState::Terminated { .. }) {
+            status.state = ContainerState::Terminated {
+                started: view.now.truncate_to_second(),
+                finished: view.now.truncate_to_second(),
+                exit_code: 137,
+                reason: view.names.container_status_unknown,
+            };
+            status.ready = false;
+            status.started = false;
+        }
+    }
+}
+
+/// The conditions, with the times of those whose status stays.
+fn conditions(view: StatusView<'_>, statuses: &[ContainerStatus], phase: PodPhase) -> PodConditions {
+    use ConditionStatus::{False, True};
+    let mut conditions = view.old.conditions;
+    let mut set = |kind, status, reason| conditions.set(kind, status, reason, view.now);
+    let sandbox = if view.row.is(Flag::SandboxReady) { True } else { False };
+    set(PodConditionType::PodReadyToStartContainers, sandbox, PodReason::None);
+
+    let was_initialized = view.old.conditions.get(PodConditionType::Initialized).is_true();
+    let (status, reason) = initialized(view.row, statuses, phase, was_initialized);
+    set(PodConditionType::Initialized, status, reason);
+
+    let (containers_ready, reason) = containers_ready(view.row, statuses, phase);
+    set(PodConditionType::ContainersReady, containers_ready, reason);
+    let (ready, reason) = match containers_ready {
+        True if !view.row.pod.spec.readiness_gates.is_empty() => (False, PodReason::ReadinessGatesNotReady),
+        status => (status, reason),
+    };
+    set(PodConditionType::Ready, ready, reason);
+    set(PodConditionType::PodScheduled, True, PodReason::None);
+    conditions
+}
+
+fn initialized(
+    row: &PodRow,
+    statuses: &[ContainerStatus],
+    phase: PodPhase,
+    before: bool,
+) -> (ConditionStatus, PodReason) {
+    if phase == PodPhase::Succeeded {
+        return (ConditionStatus::True, PodReason::PodCompleted);
+    }
+    let (init, main) = statuses.split_at(row.first_main().min(statuses.len()));
+    let main_begun = main.iter().any(|status| !matches!(status.state, ContainerState::Waiting { .. }));
+    let complete = row
+        .pod
+        .spec
+        .init_containers
+        .iter()
+        .zip(init)
+        .all(|(container, status)| if container.is_sidecar() { status.started } else { status.ready });
+    if main_begun || complete || before {
+        (ConditionStatus::True, PodReason::None)
+    } else {
+        (ConditionStatus::False, PodReason::ContainersNotInitialized)
+    }
+}
+
+fn containers_ready(
+    row: &PodRow,
+    statuses: &[ContainerStatus],
+    phase: PodPhase,
+) -> (ConditionStatus, PodReason) {
+    match phase {
+        PodPhase::Succeeded => return (ConditionStatus::False, PodReason::PodCompleted),
+        PodPhase::Failed => return (ConditionStatus::False, PodReason::PodFailed),
+        PodPhase::Pending | PodPhase::Running | PodPhase::Unknown => {}
+    }
+    let counts =
+        |(container, status): (&Container, &ContainerStatus)| !container.is_sidecar() || status.ready;
+    let (init, main) = statuses.split_at(row.first_main().min(statuses.len()));
+    let sidecars_ready = row.pod.spec.init_containers.iter().zip(init).all(counts);
+    if sidecars_ready && main.iter().all(|status| status.ready) {
+        (ConditionStatus::True, PodReason::None)
+    } else {
+        (ConditionStatus::False, PodReason::ContainersNotReady)
+    }
+}

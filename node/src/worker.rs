@@ -1,0 +1,317 @@
+//! The pod workers: one sync at a time per pod, each begun with what the runtime's last listing
+//! showed (semantics.md 3.1; upstream `pod_workers.go`, `kubelet.go` SyncPod and its siblings).
+
+use std::sync::Arc;
+
+use seatrial_api::machine::Severity;
+use seatrial_api::pod::{PodStatus, StatusText};
+use seatrial_api::stream::Stream;
+use seatrial_api::symbol::Symbol;
+use seatrial_api::units::{SimTime, Span};
+
+use crate::machine::{Fx, Kubelets, Timer};
+use crate::plan::{Plan, plan};
+use crate::rows::{Flag, Mark, Stage, Step};
+use crate::status::{Outlook, StatusView, compute};
+use crate::table::Power;
+
+/// The message of pods past their deadline.
+const DEADLINE_MESSAGE: &str = "Pod was active on the node longer than the specified deadline";
+
+/// The random stream of a pod's jitter.
+const PURPOSE_JITTER: u64 = 0x6b75_6265_6c65_7402;
+
+impl Kubelets {
+    /// Something has happened that asks for a sync of the pod.
+    pub(crate) fn trigger(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
+        self.pods[slot].set(Flag::Pending);
+        self.advance(now, slot, fx);
+    }
+
+    /// Begins syncs as long as one is asked for and may begin.
+    ///
+    /// A sync waits for a listing of the runtime that is newer than the end of the one before.
+    pub(crate) fn advance(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
+        loop {
+            let row = &mut self.pods[slot];
+            if row.step != Step::Idle || !row.is(Flag::Pending) {
+                return;
+            }
+            let node = &self.nodes[row.node as usize];
+            if node.power != Power::On {
+                return;
+            }
+            if !row.is(Flag::Fresh) && node.relists.last(now) <= row.last_sync {
+                self.await_relist(now, slot, fx);
+                return;
+            }
+            row.unset(Flag::Pending);
+            row.unset(Flag::Fresh);
+            match row.stage {
+                Stage::Sync => self.begin_sync(now, slot, fx),
+                Stage::Terminating => self.begin_terminating(now, slot, fx),
+                Stage::Terminated => {
+                    if self.finish(now, slot, fx) {
+                        return;
+                    }
+                }
+                Stage::Finished => return,
+            }
+        }
+    }
+
+    /// Has the pod looked at after the next listing of its node's runtime.
+    pub(crate) fn await_relist(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
+        let row = &mut self.pods[slot];
+        if row.is(Flag::AwaitsRelist) {
+            return;
+        }
+        row.set(Flag::AwaitsRelist);
+        let index = row.node;
+        let node = &mut self.nodes[index as usize];
+        node.awaiting.push(row.pod.meta.id);
+        if node.relist_at.is_none() {
+            let at = node.relists.next(now);
+            node.relist_at = Some(at);
+            fx.timer(at, Timer::Relist { node: index, life: node.life });
+        }
+    }
+
+    /// The runtime is listed: ended containers are noticed, and waiting workers go on.
+    pub(crate) fn relist(&mut self, now: SimTime, node: u32, fx: &mut Fx) {
+        let mut due = std::mem::take(&mut self.due);
+        let row = &mut self.nodes[node as usize];
+        row.relist_at = None;
+        due.append(&mut row.awaiting);
+        for &pod in &due {
+            let Some(slot) = self.slot(pod) else { continue };
+            let row = &mut self.pods[slot];
+            row.unset(Flag::AwaitsRelist);
+            let mut noticed = false;
+            for instance in row.instances_mut() {
+                noticed |= instance.is(Mark::Unseen);
+                instance.unmark(Mark::Unseen);
+            }
+            if noticed {
+                row.set(Flag::Pending);
+            }
+            self.advance(now, slot, fx);
+        }
+        due.clear();
+        self.due = due;
+    }
+
+    /// The pod's status as of now.
+    pub(crate) fn status(&self, now: SimTime, slot: usize, outlook: Outlook) -> PodStatus {
+        let row = &self.pods[slot];
+        let node_ip = self.nodes[row.node as usize].node.ip;
+        compute(StatusView { row, old: &self.statuses[slot], node_ip, names: &self.names, now }, outlook)
+    }
+
+    /// Publishes the status and then acts on the pod, if there is anything to do.
+    fn begin_sync(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
+        let row = &mut self.pods[slot];
+        row.unset(Flag::Acted);
+        row.unset(Flag::Failed);
+        if let Some(extra) = &mut row.extra {
+            extra.requeue_at = None;
+            extra.back_off_until = None;
+        }
+        let first = self.statuses[slot].start_time.is_none();
+        let status = self.status(now, slot, Outlook::Open);
+        let over = status.phase.is_terminal();
+        self.publish(now, slot, status, fx);
+        if over {
+            let row = &mut self.pods[slot];
+            row.stage = Stage::Terminating;
+            row.last_sync = now;
+            row.set(Flag::Pending);
+            return;
+        }
+        if first {
+            self.arm_deadline(slot, fx);
+        }
+        self.arm_probes(now, slot, fx);
+        if self.mount(now, slot, fx) {
+            self.act(now, slot, fx);
+        }
+    }
+
+    /// Does what the plan says, now that the volumes are there.
+    pub(crate) fn act(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
+        match plan(&mut self.pods[slot]) {
+            Plan::Containers => self.replace_next(now, slot, fx),
+            Plan::Stop => {
+                self.pods[slot].set(Flag::SyncKill);
+                self.start_kill(now, slot, fx);
+            }
+            Plan::Recreate => {
+                let row = &mut self.pods[slot];
+                row.set(Flag::SyncKill);
+                row.set(Flag::Recreate);
+                self.start_kill(now, slot, fx);
+            }
+        }
+    }
+
+    /// Ends a sync that acted, failed or had nothing to do.
+    pub(crate) fn end_sync(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
+        let row = &mut self.pods[slot];
+        row.step = Step::Idle;
+        row.last_sync = now;
+        let (acted, failed) = (row.is(Flag::Acted), row.is(Flag::Failed));
+        if acted {
+            row.set(Flag::Pending);
+        }
+        if acted && !failed {
+            // The runtime is listed for this pod at once.
+            row.set(Flag::Fresh);
+            row.instances_mut().iter_mut().for_each(|instance| instance.unmark(Mark::Unseen));
+        }
+        if failed {
+            self.requeue(now, slot, fx);
+        }
+    }
+
+    /// Puts the pod into the workers' queue after a failure: at the end of its back-off, or after
+    /// the usual time, with jitter, collected by the next tick.
+    fn requeue(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
+        let row = &self.pods[slot];
+        let node = &self.nodes[row.node as usize];
+        let back_off = row.extra.as_ref().and_then(|extra| extra.back_off_until);
+        let wait = match back_off {
+            Some(until) => (until - now).max(Span::ZERO).min(node.config.resync_period),
+            None => node.config.retry_period,
+        };
+        let ticks = node.ticks;
+        let at = ticks.ceil(now + self.jittered(slot, wait));
+        let row = &mut self.pods[slot];
+        row.extra_mut().requeue_at = Some(at);
+        fx.timer(at, Timer::Sync { pod: row.pod.meta.id });
+    }
+
+    /// `span` lengthened by a random share of up to one half.
+    pub(crate) fn jittered(&mut self, slot: usize, span: Span) -> Span {
+        let seed = self.seed;
+        let row = &mut self.pods[slot];
+        let meta = &row.pod.meta;
+        let name = meta.name.bytes().fold(meta.namespace.text_hash(), |hash, byte| {
+            hash.wrapping_mul(0x0100_0000_01B3) ^ u64::from(byte)
+        });
+        let extra = row.extra_mut();
+        extra.draws += 1;
+        let purpose = PURPOSE_JITTER.wrapping_add(u64::from(extra.draws) << 8);
+        let half = span.divided_by(2).nanos().unsigned_abs();
+        let share = Stream::new(seed, name, purpose).below(half.max(1));
+        span + Span::from_nanos(share.cast_signed())
+    }
+
+    /// A pod is due in the workers' queue.
+    pub(crate) fn requeue_due(&mut self, now: SimTime, pod: u32, fx: &mut Fx) {
+        let Some(slot) = self.slot(pod) else { return };
+        let Some(extra) = &mut self.pods[slot].extra else { return };
+        if extra.requeue_at == Some(now) {
+            extra.requeue_at = None;
+            self.trigger(now, slot, fx);
+        }
+    }
+
+    /// The pod is to stop, whatever it does.
+    pub(crate) fn request_termination(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
+        let row = &mut self.pods[slot];
+        if row.stage == Stage::Sync {
+            row.stage = Stage::Terminating;
+            if row.step == Step::Volumes {
+                // A wait for volumes is the one thing that a deletion interrupts.
+                row.step = Step::Idle;
+                row.last_sync = now;
+            }
+        }
+        self.trigger(now, slot, fx);
+    }
+
+    fn begin_terminating(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
+        let status = self.status(now, slot, Outlook::Open);
+        self.publish(now, slot, status, fx);
+        self.stop_liveness(slot);
+        self.start_kill(now, slot, fx);
+    }
+
+    /// Nothing of the pod runs any more: its status may say so.
+    pub(crate) fn end_terminating(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
+        let row = &mut self.pods[slot];
+        row.stage = Stage::Terminated;
+        row.step = Step::Idle;
+        row.last_sync = now;
+        row.instances_mut().iter_mut().for_each(|instance| instance.unmark(Mark::Unseen));
+        if row.is_leaving() {
+            row.set(Flag::Pending);
+        }
+        self.release(slot);
+        self.drop_probes(slot);
+        let status = self.status(now, slot, Outlook::Terminated);
+        self.publish(now, slot, status, fx);
+        if self.pods[slot].is(Flag::Held) {
+            self.send_soon(now, slot, fx);
+        }
+    }
+
+    /// Gives the pod its last status and has it deleted if it is to go. Returns whether the row is
+    /// gone.
+    fn finish(&mut self, now: SimTime, slot: usize, fx: &mut Fx) -> bool {
+        if !self.pods[slot].is_leaving() {
+            return false;
+        }
+        let status = self.status(now, slot, Outlook::Final);
+        let row = &mut self.pods[slot];
+        row.stage = Stage::Finished;
+        row.last_sync = now;
+        if row.is(Flag::Gone) {
+            self.remove_pod(slot);
+            return true;
+        }
+        self.publish(now, slot, status, fx);
+        self.attend_soon(now, slot, fx);
+        false
+    }
+
+    /// Sets the timer of an active deadline.
+    pub(crate) fn arm_deadline(&mut self, slot: usize, fx: &mut Fx) {
+        let row = &self.pods[slot];
+        let Some(seconds) = row.pod.spec.active_deadline_seconds else { return };
+        let Some(start) = self.statuses[slot].start_time else { return };
+        let ticks = self.nodes[row.node as usize].ticks;
+        let at = ticks.ceil(start + Span::from_secs(seconds));
+        fx.timer(at, Timer::Deadline { pod: row.pod.meta.id });
+    }
+
+    /// A pod has been active for longer than it may.
+    pub(crate) fn deadline_due(&mut self, now: SimTime, pod: u32, fx: &mut Fx) {
+        let Some(slot) = self.slot(pod) else { return };
+        let row = &mut self.pods[slot];
+        if row.stage != Stage::Sync || row.is(Flag::DeadlineExceeded) {
+            return;
+        }
+        row.set(Flag::DeadlineExceeded);
+        row.extra_mut().failure = Some(failure("DeadlineExceeded", DEADLINE_MESSAGE));
+        let object = self.pod_ref(slot);
+        fx.decide(object, Severity::Normal, "DeadlineExceeded", || DEADLINE_MESSAGE);
+        self.trigger(now, slot, fx);
+    }
+
+    /// The kubelet itself has decided that the pod fails: it is stopped with this grace. A sync of
+    /// it is still to be asked for.
+    pub(crate) fn fail_pod(&mut self, slot: usize, reason: &str, message: &str, grace: Span) {
+        let row = &mut self.pods[slot];
+        let extra = row.extra_mut();
+        extra.failure = Some(failure(reason, message));
+        extra.grace_override = Some(grace);
+        if row.stage == Stage::Sync {
+            row.stage = Stage::Terminating;
+        }
+    }
+}
+
+fn failure(reason: &str, message: &str) -> Arc<StatusText> {
+    Arc::new(StatusText { reason: Symbol::new(reason), message: message.into(), ..StatusText::default() })
+}

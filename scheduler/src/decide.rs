@@ -1,0 +1,103 @@
+//! A decision about one pod: where it goes, or why nowhere.
+
+use seatrial_api::scheduling::{PodAffinityTerm, WhenUnsatisfiable};
+use seatrial_api::stream::Stream;
+use seatrial_api::symbol::Symbol;
+use seatrial_api::units::Span;
+
+use crate::config::{CostModel, TieBreak};
+use crate::framework::CycleState;
+use crate::schedule::{Diagnosis, View, filter, score};
+use seatrial_api::pod::Pod;
+
+/// What one cycle came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Decided {
+    pub(crate) outcome: Outcome,
+    /// How many nodes were filtered.
+    pub(crate) filtered: usize,
+    /// How many nodes were scored.
+    pub(crate) scored: usize,
+}
+
+/// Where the pod goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// To this node.
+    Node(Symbol),
+    /// Nowhere; PostFilter may go on from here.
+    NoFit(Box<NoFit>),
+}
+
+/// Why a pod fits nowhere.
+#[derive(Clone, Debug)]
+pub(crate) struct NoFit {
+    pub(crate) diagnosis: Diagnosis,
+    pub(crate) state: CycleState,
+}
+
+/// Decides by the plain path.
+pub(crate) fn decide(view: View<'_>, start: &mut usize, ties: TieBreak, stream: &mut Stream) -> Decided {
+    let mut state = CycleState::default();
+    let filtered = filter(view, &mut state, start);
+    let name = |position: usize| view.cluster.node_at(position).name();
+    match filtered.feasible[..] {
+        [] => {
+            let no_fit = NoFit { diagnosis: filtered.diagnosis, state };
+            Decided { outcome: Outcome::NoFit(Box::new(no_fit)), filtered: filtered.visited, scored: 0 }
+        }
+        [only] => Decided { outcome: Outcome::Node(name(only)), filtered: filtered.visited, scored: 0 },
+        _ => {
+            let totals = score(view, &mut state, &filtered.feasible).totals;
+            let best = best_positions(&filtered.feasible, &totals);
+            let chosen = match ties {
+                TieBreak::First => best.iter().copied().min_by_key(|&position| name(position)),
+                TieBreak::Seeded if best.len() > 1 => Some(best[stream.below(best.len() as u64) as usize]),
+                TieBreak::Seeded => best.first().copied(),
+            };
+            let chosen = chosen.expect("invariant: of some nodes one is best");
+            let scored = filtered.feasible.len();
+            Decided { outcome: Outcome::Node(name(chosen)), filtered: filtered.visited, scored }
+        }
+    }
+}
+
+/// The positions with the largest total, in visiting order of the whole cluster.
+pub(crate) fn best_positions(feasible: &[usize], totals: &[i64]) -> Vec<usize> {
+    let max = totals.iter().max();
+    let tied = feasible.iter().zip(totals).filter(|(_, total)| Some(*total) == max);
+    let mut positions: Vec<usize> = tied.map(|(&position, _)| position).collect();
+    positions.sort_unstable();
+    positions
+}
+
+/// What a cycle costs in time.
+pub(crate) fn cycle_cost(model: &CostModel, pod: &Pod, decided: &Decided) -> Span {
+    let nodes = model.per_node_filtered.times(decided.filtered as i64)
+        + model.per_node_scored.times(decided.scored as i64);
+    (model.cycle + nodes).times(cost_factor(model, pod))
+}
+
+fn cost_factor(model: &CostModel, pod: &Pod) -> i64 {
+    let hard = |constraint: &seatrial_api::scheduling::TopologySpreadConstraint| {
+        constraint.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule
+    };
+    let mut factor = 1;
+    if pod.spec.topology_spread.iter().any(hard) {
+        factor = factor.max(model.hard_spread_factor);
+    }
+    if let Some(affinity) = &pod.spec.affinity {
+        if !affinity.anti.required.is_empty() {
+            factor = factor.max(model.anti_affinity_factor);
+        }
+        let weighted = affinity.pod.preferred.iter().chain(&affinity.anti.preferred);
+        let terms = affinity.pod.required.iter().chain(&affinity.anti.required);
+        let by_namespace = |term: &PodAffinityTerm| term.namespaces.selector.is_some();
+        if !affinity.pod.required.is_empty()
+            || terms.chain(weighted.map(|preferred| &preferred.term)).any(by_namespace)
+        {
+            factor = factor.max(model.affinity_factor);
+        }
+    }
+    factor
+}

@@ -1,0 +1,315 @@
+//! NodeResourcesFit: a node must have room for what a pod requests, and the room that is left is
+//! scored (semantics.md 1.5, 1.6.2).
+
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use seatrial_api::node::Node;
+use seatrial_api::pod::Pod;
+use seatrial_api::resources::Resources;
+use seatrial_api::symbol::Symbol;
+
+use crate::cluster::NodeInfo;
+use crate::config::{ConfigurationError, NodeResourcesFitArgs, ScoringStrategy, ShapePoint};
+use crate::framework::{
+    Code, Cycle, EventContext, Hint, MAX_NODE_SCORE, Plugin, Points, Reason, Scope, Verdict, Why,
+};
+use crate::queue::{ClusterEvent, EventKind, Interests, NodeChange, PodChange};
+
+/// A resource as scorers address it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResourceName {
+    Cpu,
+    Memory,
+    EphemeralStorage,
+    Scalar(Symbol),
+}
+
+impl ResourceName {
+    pub(crate) fn new(name: Symbol) -> ResourceName {
+        match name.as_str() {
+            "cpu" => ResourceName::Cpu,
+            "memory" => ResourceName::Memory,
+            "ephemeral-storage" => ResourceName::EphemeralStorage,
+            _ => ResourceName::Scalar(name),
+        }
+    }
+
+    /// How much of it is in `resources`.
+    pub(crate) fn of(self, resources: &Resources) -> i64 {
+        match self {
+            ResourceName::Cpu => resources.cpu.get(),
+            ResourceName::Memory => resources.memory.get(),
+            ResourceName::EphemeralStorage => resources.ephemeral_storage.get(),
+            ResourceName::Scalar(name) => resources.scalars.get(name),
+        }
+    }
+}
+
+/// Whether a resource name is an extended resource: qualified, and not by Kubernetes' own domain.
+fn is_extended(name: Symbol) -> bool {
+    let text = name.as_str();
+    text.contains('/') && !text.contains("kubernetes.io/") && !text.starts_with("requests.")
+}
+
+/// The plugin.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeResourcesFit {
+    ignored_resources: Vec<Symbol>,
+    ignored_groups: Vec<CompactString>,
+    strategy: ScoringStrategy,
+    resources: Vec<(ResourceName, i64)>,
+}
+
+impl NodeResourcesFit {
+    pub(crate) fn new(arguments: &NodeResourcesFitArgs) -> Result<NodeResourcesFit, ConfigurationError> {
+        let error = |text: &str| Err(ConfigurationError::new("NodeResourcesFitArgs.scoringStrategy", text));
+        if arguments.resources.is_empty() {
+            return error("at least one resource is needed");
+        }
+        if arguments.resources.iter().any(|resource| !(1..=100).contains(&resource.weight)) {
+            return error("weights must be from 1 to 100");
+        }
+        if let ScoringStrategy::RequestedToCapacityRatio(shape) = &arguments.strategy {
+            let in_range = |point: &ShapePoint| {
+                (0..=100).contains(&point.utilization) && (0..=10).contains(&point.score)
+            };
+            if shape.is_empty() || !shape.iter().all(in_range) {
+                return error("the shape needs points with utilization 0 to 100 and score 0 to 10");
+            }
+            if shape.windows(2).any(|pair| pair[0].utilization >= pair[1].utilization) {
+                return error("the shape's utilization must rise from point to point");
+            }
+        }
+        let resource = |entry: &crate::config::ResourceWeight| (ResourceName::new(entry.name), entry.weight);
+        Ok(NodeResourcesFit {
+            ignored_resources: arguments.ignored_resources.clone(),
+            ignored_groups: arguments.ignored_resource_groups.clone(),
+            strategy: arguments.strategy.clone(),
+            resources: arguments.resources.iter().map(resource).collect(),
+        })
+    }
+
+    fn is_ignored(&self, name: Symbol) -> bool {
+        if self.ignored_resources.is_empty() && self.ignored_groups.is_empty() || !is_extended(name) {
+            return false;
+        }
+        let group = name.as_str().split('/').next().unwrap_or_default();
+        self.ignored_resources.contains(&name) || self.ignored_groups.iter().any(|other| other == group)
+    }
+
+    /// The room that is wanted and what the node can give, per configured resource.
+    fn requested_and_allocatable(
+        &self,
+        pod: &Pod,
+        node: &NodeInfo,
+        resource: ResourceName,
+    ) -> Option<(i64, i64)> {
+        let (usage, derived) = (&node.usage, &pod.spec.derived);
+        let (allocatable, requested) = match resource {
+            ResourceName::Cpu => {
+                (usage.allocatable_cpu.get(), usage.non_zero_cpu.get() + derived.non_zero_cpu.get())
+            }
+            ResourceName::Memory => {
+                (usage.allocatable_memory.get(), usage.non_zero_memory.get() + derived.non_zero_memory.get())
+            }
+            ResourceName::EphemeralStorage => (
+                usage.allocatable_storage.get(),
+                usage.requested_storage.get() + derived.requests.ephemeral_storage.get(),
+            ),
+            ResourceName::Scalar(name) => {
+                let request = derived.requests.scalars.get(name);
+                if request == 0 {
+                    return None;
+                }
+                (node.allocatable_scalar(name).unwrap_or(0), node.requested_scalar(name) + request)
+            }
+        };
+        (allocatable != 0).then_some((requested, allocatable))
+    }
+}
+
+/// The share of a resource that stays free, of 100.
+fn least_requested(requested: i64, allocatable: i64) -> i64 {
+    if requested > allocatable { 0 } else { (allocatable - requested) * MAX_NODE_SCORE / allocatable }
+}
+
+/// The share of a resource that is given away, of 100.
+fn most_requested(requested: i64, allocatable: i64) -> i64 {
+    requested.min(allocatable) * MAX_NODE_SCORE / allocatable
+}
+
+/// The shape's value at a utilisation, times ten: piecewise linear in integers.
+fn shape_value(shape: &[ShapePoint], utilization: i64) -> i64 {
+    let score = |point: &ShapePoint| point.score * 10;
+    for (index, point) in shape.iter().enumerate() {
+        if utilization <= point.utilization {
+            let Some(previous) = index.checked_sub(1).map(|index| &shape[index]) else {
+                return score(point);
+            };
+            let rise = (score(point) - score(previous)) * (utilization - previous.utilization);
+            return score(previous) + rise / (point.utilization - previous.utilization);
+        }
+    }
+    shape.last().map_or(0, score)
+}
+
+fn ratio_score(shape: &[ShapePoint], requested: i64, allocatable: i64) -> i64 {
+    if requested > allocatable {
+        return shape_value(shape, 100);
+    }
+    shape_value(shape, requested * 100 / allocatable)
+}
+
+/// Whether a pod alone would fit the empty node.
+fn fits_empty(plugin: &NodeResourcesFit, pod: &Arc<Pod>, node: &Arc<Node>) -> bool {
+    plugin.check(pod, &NodeInfo::of(node), &mut Why::ignored()).is_ok()
+}
+
+impl NodeResourcesFit {
+    fn check(&self, pod: &Pod, node: &NodeInfo, why: &mut Why) -> Verdict {
+        let (usage, requests) = (&node.usage, &pod.spec.derived.requests);
+        let mut verdict = Ok(());
+        let mut missing = |unresolvable: bool, reason: Reason| {
+            why.say(|| reason);
+            if unresolvable {
+                verdict = Err(Code::Unresolvable);
+            } else if verdict.is_ok() {
+                verdict = Err(Code::Unschedulable);
+            }
+        };
+        if node.pods().len() as i64 + 1 > usage.allowed_pods {
+            missing(false, Reason::Text("Too many pods"));
+        }
+        let (cpu, memory, storage) = (requests.cpu, requests.memory, requests.ephemeral_storage);
+        if cpu.get() > 0 && cpu > usage.allocatable_cpu - usage.requested_cpu {
+            missing(cpu > usage.allocatable_cpu, Reason::Text("Insufficient cpu"));
+        }
+        if memory.get() > 0 && memory > usage.allocatable_memory - usage.requested_memory {
+            missing(memory > usage.allocatable_memory, Reason::Text("Insufficient memory"));
+        }
+        if storage.get() > 0 && storage > usage.allocatable_storage - usage.requested_storage {
+            missing(storage > usage.allocatable_storage, Reason::Text("Insufficient ephemeral-storage"));
+        }
+        for (name, amount) in requests.scalars.iter() {
+            let allocatable = node.allocatable_scalar(name).unwrap_or(0);
+            let free = allocatable - node.requested_scalar(name);
+            if amount > 0 && amount > free && !self.is_ignored(name) {
+                missing(amount > allocatable, Reason::Insufficient(name));
+            }
+        }
+        verdict
+    }
+}
+
+impl Plugin for NodeResourcesFit {
+    fn name(&self) -> &'static str {
+        "NodeResourcesFit"
+    }
+
+    fn points(&self) -> Points {
+        Points { pre_filter: true, filter: true, pre_score: true, score: true, ..Points::default() }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Usage
+    }
+
+    fn filter(&self, cycle: Cycle<'_>, node: &NodeInfo, why: &mut Why) -> Verdict {
+        self.check(cycle.pod, node, why)
+    }
+
+    fn score(&self, cycle: Cycle<'_>, node: &NodeInfo) -> i64 {
+        let (mut sum, mut weights) = (0, 0);
+        for &(resource, weight) in &self.resources {
+            let Some((requested, allocatable)) = self.requested_and_allocatable(cycle.pod, node, resource)
+            else {
+                continue;
+            };
+            let score = match &self.strategy {
+                ScoringStrategy::LeastAllocated => least_requested(requested, allocatable),
+                ScoringStrategy::MostAllocated => most_requested(requested, allocatable),
+                ScoringStrategy::RequestedToCapacityRatio(shape) => {
+                    ratio_score(shape, requested, allocatable)
+                }
+            };
+            // Upstream leaves resources without a score out of the average here, and only here.
+            let counts = score > 0 || !matches!(self.strategy, ScoringStrategy::RequestedToCapacityRatio(_));
+            if counts {
+                sum += score * weight;
+                weights += weight;
+            }
+        }
+        match (&self.strategy, weights) {
+            (_, 0) => 0,
+            (ScoringStrategy::RequestedToCapacityRatio(_), _) => (sum as f64 / weights as f64).round() as i64,
+            _ => sum / weights,
+        }
+    }
+
+    fn interests(&self) -> Interests {
+        Interests::of(&[
+            EventKind::PodDelete,
+            EventKind::PodUpdate,
+            EventKind::OwnUpdate,
+            EventKind::NodeAdd,
+            EventKind::NodeAllocatable,
+            EventKind::NodeTaints,
+        ])
+    }
+
+    fn hint(&self, context: EventContext<'_>, event: &ClusterEvent) -> Hint {
+        let pod = context.pod;
+        match event {
+            ClusterEvent::PodDelete { .. }
+            | ClusterEvent::OwnUpdate { change: PodChange::ScaleDown, .. }
+            | ClusterEvent::NodeUpdate { change: NodeChange::Taints, .. } => Hint::Queue,
+            ClusterEvent::PodUpdate { old, new, change: PodChange::ScaleDown } => {
+                Hint::queue_if(frees_something(old, new, pod))
+            }
+            ClusterEvent::NodeAdd(node) => Hint::queue_if(fits_empty(self, pod, node)),
+            ClusterEvent::NodeUpdate { old, new, change: NodeChange::Allocatable } => {
+                Hint::queue_if(fits_empty(self, pod, new) && grows(old, new, pod))
+            }
+            _ => Hint::Skip,
+        }
+    }
+}
+
+/// Whether a pod gave back some of what `waiting` requests.
+fn frees_something(old: &Pod, new: &Pod, waiting: &Pod) -> bool {
+    let [old, new, wanted] = [old, new, waiting].map(|pod| &pod.spec.derived.requests);
+    let less = |resource: ResourceName| resource.of(wanted) > 0 && resource.of(new) < resource.of(old);
+    [ResourceName::Cpu, ResourceName::Memory, ResourceName::EphemeralStorage].into_iter().any(less)
+        || wanted.scalars.iter().any(|(name, _)| less(ResourceName::Scalar(name)))
+}
+
+/// Whether a node has more of something that `waiting` requests, or takes more pods.
+fn grows(old: &Node, new: &Node, waiting: &Pod) -> bool {
+    let wanted = &waiting.spec.derived.requests;
+    let (before, after) = (&old.allocatable.amounts, &new.allocatable.amounts);
+    let more = |resource: ResourceName| resource.of(wanted) > 0 && resource.of(after) > resource.of(before);
+    new.allocatable.pods > old.allocatable.pods
+        || [ResourceName::Cpu, ResourceName::Memory, ResourceName::EphemeralStorage].into_iter().any(more)
+        || wanted.scalars.iter().any(|(name, _)| more(ResourceName::Scalar(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_is_linear_between_its_points() {
+        let shape = [(0, 2), (40, 9), (70, 5), (100, 0)]
+            .map(|(utilization, score)| ShapePoint { utilization, score });
+        for (utilization, value) in [(0, 20), (20, 55), (40, 90), (55, 70), (100, 0)] {
+            assert_eq!(shape_value(&shape, utilization), value, "at {utilization}");
+        }
+    }
+
+    #[test]
+    fn least_and_most_are_integer_shares() {
+        assert_eq!((least_requested(1500, 4000), most_requested(1500, 4000)), (62, 37));
+        assert_eq!((least_requested(5, 4), most_requested(5, 4)), (0, 100));
+    }
+}

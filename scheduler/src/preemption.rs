@@ -1,0 +1,332 @@
+//! What is done for a pod that fits nowhere: PostFilter, and preemption by upstream's rules
+//! (semantics.md 1.8).
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use seatrial_api::pod::{Pod, PodConditionType, PodReason, PreemptionPolicy};
+use seatrial_api::policy::PodDisruptionBudget;
+use seatrial_api::stream::Stream;
+use seatrial_api::symbol::Symbol;
+use seatrial_api::units::SimTime;
+
+use crate::cluster::{Cluster, NodeInfo};
+use crate::config::{PreemptionArgs, TieBreak};
+use crate::framework::{Code, CycleState, Profile, Reason, fit_message};
+use crate::queue::Nominations;
+use crate::schedule::{Diagnosis, View, add_pod, passes_with_nominated, remove_pod};
+
+/// What PostFilter plugins are handed.
+pub struct PostFilterContext<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) profile: &'a Profile,
+    pub(crate) nominations: &'a Nominations,
+    pub(crate) pod: &'a Arc<Pod>,
+    pub(crate) state: &'a CycleState,
+    pub(crate) diagnosis: &'a Diagnosis,
+    pub(crate) explain: bool,
+    pub(crate) ties: TieBreak,
+    pub(crate) stream: &'a mut Stream,
+    /// Whether all candidates are tried, in place of upstream's sample.
+    pub(crate) exhaustive: bool,
+    /// All candidates that were found, for those who want to see them.
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+/// The answer of a PostFilter plugin.
+#[derive(Clone, Debug)]
+pub enum PostFilter {
+    /// Nothing can be done, and nothing is to be said about it.
+    Nothing,
+    /// Nothing can be done; the pod keeps its nomination.
+    Unschedulable(String),
+    /// Nothing can be done; the pod loses its nomination.
+    Unhelpful(String),
+    /// It failed.
+    Error(String),
+    /// These victims make room.
+    Preempt(Candidate),
+}
+
+/// A node on which evicting pods makes room.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The node.
+    pub node: Symbol,
+    /// The pods to evict, the most important first.
+    pub victims: Vec<Arc<Pod>>,
+    /// How many of them a disruption budget does not allow to go.
+    pub violations: usize,
+}
+
+/// What the PostFilter plugins together came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PostFilterResult {
+    pub(crate) preemption: Option<Candidate>,
+    /// Whether the pod's nomination is to be cleared.
+    pub(crate) clear_nomination: bool,
+    pub(crate) message: String,
+}
+
+/// Runs the PostFilter plugins until one succeeds or fails.
+pub(crate) fn post_filter(context: &mut PostFilterContext<'_>) -> PostFilterResult {
+    let mut result = PostFilterResult::default();
+    let mut reasons = Vec::new();
+    if context.profile.post_filter.is_empty() {
+        result.clear_nomination = true;
+    }
+    for &plugin in &context.profile.post_filter {
+        match context.profile.plugin(plugin).post_filter(context) {
+            PostFilter::Nothing => {}
+            PostFilter::Unschedulable(message) => reasons.push(message),
+            PostFilter::Unhelpful(message) => {
+                result.clear_nomination = true;
+                reasons.push(message);
+            }
+            PostFilter::Error(message) => {
+                return PostFilterResult { message, ..PostFilterResult::default() };
+            }
+            PostFilter::Preempt(candidate) => {
+                return PostFilterResult { preemption: Some(candidate), ..PostFilterResult::default() };
+            }
+        }
+    }
+    result.message = reasons.join(", ");
+    result
+}
+
+const NOT_HELPFUL: &str = "Preemption is not helpful for scheduling";
+const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
+
+/// Looks for the node on which evicting pods of lower priority does the least harm.
+pub(crate) fn preempt(context: &mut PostFilterContext<'_>, arguments: PreemptionArgs) -> PostFilter {
+    if let Some(text) = ineligible(context) {
+        return PostFilter::Unschedulable(format!("preemption: {text}"));
+    }
+    let mut refusals = Refusals::default();
+    let potential = potential_nodes(context);
+    let candidates = dry_run(context, arguments, &potential, &mut refusals);
+    if candidates.is_empty() {
+        let message = refusals.message(context.cluster.node_count());
+        return PostFilter::Unhelpful(format!("preemption: {message}"));
+    }
+    let best = best_candidates(&candidates);
+    let chosen = match context.ties {
+        TieBreak::First => best.iter().copied().min_by_key(|&index| candidates[index].node),
+        TieBreak::Seeded if best.len() > 1 => Some(best[context.stream.below(best.len() as u64) as usize]),
+        TieBreak::Seeded => best.first().copied(),
+    };
+    let chosen = chosen.expect("invariant: of some candidates one is best");
+    context.candidates = candidates;
+    PostFilter::Preempt(context.candidates[chosen].clone())
+}
+
+/// Why the pod may not preempt.
+fn ineligible(context: &PostFilterContext<'_>) -> Option<&'static str> {
+    let pod = context.pod;
+    if pod.spec.preemption_policy == PreemptionPolicy::Never {
+        return Some("not eligible due to preemptionPolicy=Never.");
+    }
+    let node = pod.status.nominated_node?;
+    if context.diagnosis.code_of(node) == Code::Unresolvable {
+        return None;
+    }
+    let waits =
+        |other: &Pod| other.spec.priority() < pod.spec.priority() && is_terminating_by_preemption(other);
+    let info = context.cluster.node(node)?;
+    info.pods()
+        .iter()
+        .any(|row| waits(&row.pod))
+        .then_some("not eligible due to a terminating pod on the nominated node.")
+}
+
+fn is_terminating_by_preemption(pod: &Pod) -> bool {
+    let condition = pod.status.conditions.get(PodConditionType::DisruptionTarget);
+    pod.meta.is_deleting() && condition.is_true() && condition.reason == PodReason::PreemptionByScheduler
+}
+
+/// Positions of the nodes that were rejected in a way that evictions may change, in visiting order.
+fn potential_nodes(context: &PostFilterContext<'_>) -> Vec<usize> {
+    let diagnosis = context.diagnosis;
+    let absent_helps = diagnosis.absent.as_ref().is_some_and(|absent| absent.code == Code::Unschedulable);
+    let codes: BTreeMap<Symbol, Code> =
+        diagnosis.rejections.iter().map(|rejection| (rejection.node, rejection.code)).collect();
+    let helps = |position: &usize| match codes.get(&context.cluster.node_at(*position).name()) {
+        Some(code) => *code == Code::Unschedulable,
+        None => absent_helps,
+    };
+    (0..context.cluster.node_count()).filter(helps).collect()
+}
+
+/// Why nodes are no candidates, as far as it is not that preemption cannot help there.
+#[derive(Default)]
+struct Refusals {
+    counts: BTreeMap<String, usize>,
+    nodes: usize,
+}
+
+impl Refusals {
+    fn add(&mut self, reasons: impl IntoIterator<Item = Reason>) {
+        self.nodes += 1;
+        for reason in reasons {
+            *self.counts.entry(reason.to_string()).or_default() += 1;
+        }
+    }
+
+    fn message(mut self, nodes: usize) -> String {
+        if nodes > self.nodes {
+            *self.counts.entry(NOT_HELPFUL.to_string()).or_default() += nodes - self.nodes;
+        }
+        fit_message(nodes, &self.counts)
+    }
+}
+
+/// How many candidates are enough.
+fn candidates_to_find(arguments: PreemptionArgs, nodes: usize) -> usize {
+    let share = nodes * arguments.min_candidate_nodes_percentage as usize / 100;
+    share.max(arguments.min_candidate_nodes_absolute as usize).min(nodes)
+}
+
+/// Tries evictions node by node, from a random one on, until enough candidates are found.
+fn dry_run(
+    context: &mut PostFilterContext<'_>,
+    arguments: PreemptionArgs,
+    potential: &[usize],
+    refusals: &mut Refusals,
+) -> Vec<Candidate> {
+    if potential.is_empty() {
+        return Vec::new();
+    }
+    let (offset, enough) = if context.exhaustive {
+        (0, potential.len())
+    } else {
+        let offset = context.stream.below(potential.len() as u64) as usize;
+        (offset, candidates_to_find(arguments, potential.len()))
+    };
+    let budgets: Vec<_> = context.cluster.budgets().cloned().collect();
+    let view = View {
+        cluster: context.cluster,
+        profile: context.profile,
+        nominations: context.nominations,
+        pod: context.pod,
+        explain: context.explain,
+    };
+    let (mut kind, mut violating) = (Vec::new(), Vec::new());
+    for step in 0..potential.len() {
+        let node = context.cluster.node_at(potential[(offset + step) % potential.len()]);
+        match victims_on(view, context.state, node, &budgets) {
+            Ok(candidate) if candidate.violations == 0 => kind.push(candidate),
+            Ok(candidate) => violating.push(candidate),
+            Err(reasons) => refusals.add(reasons),
+        }
+        if !kind.is_empty() && kind.len() + violating.len() >= enough {
+            break;
+        }
+    }
+    kind.append(&mut violating);
+    kind
+}
+
+/// The fewest pods of a node whose eviction makes room, or why there are none.
+fn victims_on(
+    view: View<'_>,
+    state: &CycleState,
+    node: &NodeInfo,
+    budgets: &[Arc<PodDisruptionBudget>],
+) -> Result<Candidate, Vec<Reason>> {
+    let priority = view.pod.spec.priority();
+    let lower = |pod: &&Arc<Pod>| pod.spec.priority() < priority;
+    let mut potential: Vec<Arc<Pod>> =
+        node.pods().iter().map(|row| &row.pod).filter(lower).cloned().collect();
+    if potential.is_empty() {
+        return Err(vec![Reason::Text(NO_VICTIMS)]);
+    }
+    let (mut state, mut node) = (state.clone(), node.clone());
+    for victim in &potential {
+        remove_pod(view, &mut state, &mut node, victim);
+    }
+    if let Err(rejection) = passes_with_nominated(view, &state, &node, view.explain) {
+        return Err(rejection.reasons);
+    }
+    potential.sort_by_key(|pod| importance(pod));
+    let (violating, kind) = split_by_budgets(potential, budgets);
+    let both = !violating.is_empty() && !kind.is_empty();
+    let mut victims = Vec::new();
+    let mut reprieve = |pod: Arc<Pod>| {
+        add_pod(view, &mut state, &mut node, &pod);
+        let fits = passes_with_nominated(view, &state, &node, false).is_ok();
+        if !fits {
+            remove_pod(view, &mut state, &mut node, &pod);
+            victims.push(pod);
+        }
+        fits
+    };
+    let violations = violating.into_iter().map(&mut reprieve).filter(|fits| !fits).count();
+    kind.into_iter().for_each(|pod| {
+        reprieve(pod);
+    });
+    if victims.is_empty() {
+        let text = format!("expected at least one victim pod on node \"{}\"", node.name());
+        return Err(vec![Reason::Owned(text.into())]);
+    }
+    if both {
+        victims.sort_by_key(|pod| importance(pod));
+    }
+    Ok(Candidate { node: node.name(), victims, violations })
+}
+
+/// The order in which pods are kept: by priority, then by how long they have been running.
+fn importance(pod: &Pod) -> (Reverse<i32>, SimTime) {
+    (Reverse(pod.spec.priority()), pod.status.start_time.unwrap_or(SimTime::MAX))
+}
+
+/// Pods whose eviction no budget allows, and the others; both in the order given.
+fn split_by_budgets(
+    pods: Vec<Arc<Pod>>,
+    budgets: &[Arc<PodDisruptionBudget>],
+) -> (Vec<Arc<Pod>>, Vec<Arc<Pod>>) {
+    let mut allowed: Vec<i64> =
+        budgets.iter().map(|budget| i64::from(budget.status.disruptions_allowed)).collect();
+    pods.into_iter().partition(|pod| {
+        let mut violates = false;
+        for (budget, allowed) in budgets.iter().zip(&mut allowed) {
+            if protects(budget, pod) {
+                *allowed -= 1;
+                violates |= *allowed < 0;
+            }
+        }
+        violates
+    })
+}
+
+/// Whether a budget counts the eviction of a pod.
+fn protects(budget: &PodDisruptionBudget, pod: &Pod) -> bool {
+    let selector = budget.selector.as_ref().filter(|selector| !selector.is_empty());
+    !pod.meta.labels.is_empty()
+        && budget.meta.namespace == pod.meta.namespace
+        && selector.is_some_and(|selector| selector.matches(&pod.meta.labels))
+        && budget.status.disrupted_pods.iter().all(|(uid, _)| *uid != pod.meta.uid)
+}
+
+/// Indexes of the candidates that are tied after upstream's five criteria: fewest violations,
+/// lowest highest priority, smallest sum of priorities, fewest victims, latest start.
+pub(crate) fn best_candidates(candidates: &[Candidate]) -> Vec<usize> {
+    let keys: Vec<_> = candidates.iter().map(harm).collect();
+    let least = keys.iter().min().copied();
+    (0..candidates.len()).filter(|&index| Some(keys[index]) == least).collect()
+}
+
+fn harm(candidate: &Candidate) -> (usize, i32, i64, usize, Reverse<SimTime>) {
+    let priorities = candidate.victims.iter().map(|pod| pod.spec.priority());
+    let highest = candidate.victims.first().map_or(i32::MIN, |pod| pod.spec.priority());
+    let sum = priorities.map(|priority| i64::from(priority) + (1i64 << 31)).sum();
+    let most_important = candidate.victims.iter().map(|pod| pod.spec.priority()).max();
+    let earliest = candidate
+        .victims
+        .iter()
+        .filter(|pod| Some(pod.spec.priority()) == most_important)
+        .map(|pod| pod.status.start_time.unwrap_or(SimTime::MAX))
+        .min();
+    (candidate.violations, highest, sum, candidate.victims.len(), Reverse(earliest.unwrap_or(SimTime::MAX)))
+}

@@ -1,0 +1,11 @@
+//! The scheduling queue: pods ready to be tried, pods backing off, pods that wait for something to
+//! change, and the pods that were nominated to nodes (semantics.md 1.2).
+
+mod event;
+mod nominations;
+mod scheduling_queue;
+
+pub use event::{ClusterEvent, EventKind, Interests, NodeChange, PodChange};
+pub(crate) use event::{node_changes, pod_changes};
+pub use nominations::Nominations;
+pub(crate) use scheduling_queue::{Place, PodEntry, PodTable, Preempting, SchedulingQueue};

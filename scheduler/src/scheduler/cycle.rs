@@ -1,0 +1,219 @@
+//! Scheduling cycles: one pod each.
+
+use std::sync::Arc;
+
+use seatrial_api::machine::{Effects, NO_REPLY, Severity};
+use seatrial_api::pod::{ConditionStatus, Pod, PodConditionType, PodReason};
+use seatrial_api::request::{Patch, Request};
+use seatrial_api::symbol::Symbol;
+use seatrial_api::units::SimTime;
+
+use super::{Scheduler, Timer, pod_ref};
+use crate::decide::{self, Decided, NoFit, Outcome};
+use crate::framework::PluginSet;
+use crate::preemption::{Candidate, PostFilterContext, PostFilterResult, post_filter};
+use crate::queue::Place;
+use crate::schedule::{View, truncated};
+
+/// What becomes of a pod's nomination after a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nomination {
+    Keep,
+    Clear,
+    To(Symbol),
+}
+
+/// The outcome of a cycle that found no place for its pod.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) pod: u32,
+    pub(super) rejectors: PluginSet,
+    pub(super) message: String,
+    pub(super) nomination: Nomination,
+    pub(super) preemption: Option<Candidate>,
+}
+
+impl Scheduler {
+    /// The last cycle ends, the next one begins.
+    pub(super) fn on_cycle(&mut self, now: SimTime, effects: &mut Effects<Timer>) {
+        self.cycle_armed = false;
+        if let Some(failure) = self.pending.take() {
+            self.conclude(now, *failure, effects);
+        }
+        if let Some(id) = self.queue.pop(&mut self.pods, &self.profiles) {
+            self.attempt(now, id, effects);
+        }
+    }
+
+    fn attempt(&mut self, now: SimTime, id: u32, effects: &mut Effects<Timer>) {
+        let Some(entry) = self.pods.get_mut(&id) else { return };
+        let pod = entry.pod.clone();
+        if pod.meta.is_deleting() {
+            entry.place = Place::Dropped;
+            self.queue.done();
+            let message = || format!("skip schedule deleting pod: {}", pod.meta.full_name());
+            effects.decide(pod_ref(id), Severity::Warning, "FailedScheduling", message);
+            return;
+        }
+        self.cluster.refresh();
+        if self.cluster.node_count() == 0 {
+            self.busy_until = now + self.configuration.cost.cycle;
+            let failure = Failure {
+                pod: id,
+                rejectors: PluginSet::EMPTY,
+                message: "no nodes available to schedule pods".into(),
+                nomination: Nomination::Clear,
+                preemption: None,
+            };
+            self.conclude_when_over(now, failure, effects);
+            return;
+        }
+        let decided = self.decide(&pod, effects.explain);
+        self.busy_until = now + decide::cycle_cost(&self.configuration.cost, &pod, &decided);
+        match decided.outcome {
+            Outcome::Node(node) => {
+                self.queue.done();
+                self.assume(&pod, node);
+                self.start_binding(self.busy_until, &pod, node, effects);
+            }
+            Outcome::NoFit(no_fit) => {
+                let failure = self.failure(&pod, &no_fit, effects.explain);
+                self.conclude_when_over(now, failure, effects);
+            }
+        }
+    }
+
+    fn decide(&mut self, pod: &Arc<Pod>, explain: bool) -> Decided {
+        let view = View {
+            cluster: &self.cluster,
+            profile: &self.profiles[usize::from(self.pods[&pod.meta.id].profile)],
+            nominations: &self.nominations,
+            pod,
+            explain,
+        };
+        decide::decide(view, &mut self.start, self.configuration.ties, &mut self.stream)
+    }
+
+    /// Runs PostFilter for a pod that fits nowhere.
+    fn failure(&mut self, pod: &Arc<Pod>, no_fit: &NoFit, explain: bool) -> Failure {
+        let profile = &self.profiles[usize::from(self.pods[&pod.meta.id].profile)];
+        let mut context = PostFilterContext {
+            cluster: &self.cluster,
+            profile,
+            nominations: &self.nominations,
+            pod,
+            state: &no_fit.state,
+            diagnosis: &no_fit.diagnosis,
+            explain,
+            ties: self.configuration.ties,
+            stream: &mut self.stream,
+            exhaustive: false,
+            candidates: Vec::new(),
+        };
+        let result = post_filter(&mut context);
+        let message =
+            if explain { fit_error(self.cluster.node_count(), no_fit, &result) } else { String::new() };
+        let nomination = match &result.preemption {
+            Some(candidate) => Nomination::To(candidate.node),
+            None if result.clear_nomination => Nomination::Clear,
+            None => Nomination::Keep,
+        };
+        Failure {
+            pod: pod.meta.id,
+            rejectors: no_fit.diagnosis.rejectors,
+            message,
+            nomination,
+            preemption: result.preemption,
+        }
+    }
+
+    fn conclude_when_over(&mut self, now: SimTime, failure: Failure, effects: &mut Effects<Timer>) {
+        if self.busy_until <= now {
+            self.conclude(now, failure, effects);
+        } else {
+            self.pending = Some(Box::new(failure));
+        }
+    }
+
+    /// The cycle is over: the pod goes back to the queue and its status says why.
+    fn conclude(&mut self, now: SimTime, failure: Failure, effects: &mut Effects<Timer>) {
+        let id = failure.pod;
+        let Some(pod) = self.pods.get(&id).filter(|entry| entry.place == Place::InFlight) else {
+            self.queue.done();
+            return;
+        };
+        let pod = pod.pod.clone();
+        self.queue.rejected(&mut self.pods, &self.profiles, &self.cluster, id, failure.rejectors, now);
+        self.report_failure(
+            now,
+            &pod,
+            PodReason::Unschedulable,
+            &failure.message,
+            failure.nomination,
+            effects,
+        );
+        if let Some(candidate) = failure.preemption {
+            self.evict(now, &pod, candidate, effects);
+        }
+    }
+
+    /// Notes the nomination, says what happened, and patches the pod's status if that changes it.
+    pub(super) fn report_failure(
+        &mut self,
+        now: SimTime,
+        pod: &Arc<Pod>,
+        reason: PodReason,
+        message: &str,
+        nomination: Nomination,
+        effects: &mut Effects<Timer>,
+    ) {
+        let id = pod.meta.id;
+        let old = pod.status.nominated_node;
+        let nominated_node = match nomination {
+            Nomination::Keep => old,
+            Nomination::Clear => None,
+            Nomination::To(node) => Some(node),
+        };
+        match nominated_node {
+            Some(node) => self.nominations.set(pod, node),
+            None if nomination == Nomination::Clear => self.nominations.remove(id),
+            None => {}
+        }
+        effects
+            .decide(pod_ref(id), Severity::Warning, "FailedScheduling", || truncated(message).into_owned());
+        let condition = pod.status.conditions.get(PodConditionType::PodScheduled);
+        let text = pod.status.text.as_ref().map_or("", |text| &text.scheduling);
+        let unchanged = condition.status == ConditionStatus::False
+            && condition.reason == reason
+            && (text == message || !effects.explain)
+            && nominated_node == old;
+        if !unchanged {
+            let patch = Patch::Unschedulable { reason, message: message.into(), nominated_node };
+            let send_at = self.client.take(now);
+            effects.request_at(send_at, NO_REPLY, Request::patch_pod(id, patch));
+        }
+    }
+
+    /// Thinks of the pod as on the node.
+    fn assume(&mut self, pod: &Arc<Pod>, node: Symbol) {
+        let id = pod.meta.id;
+        self.nominations.remove(id);
+        self.cluster.add_pod(pod, node);
+        let Some(entry) = self.pods.get_mut(&id) else { return };
+        entry.place = Place::Assumed(node);
+        let profile = &self.profiles[usize::from(entry.profile)];
+        for &plugin in &profile.reserve {
+            profile.plugin(plugin).reserve(&mut self.cluster, pod, node);
+        }
+    }
+}
+
+/// The whole message about a pod that fits nowhere.
+pub(crate) fn fit_error(nodes: usize, no_fit: &NoFit, result: &PostFilterResult) -> String {
+    let mut message = no_fit.diagnosis.message(nodes);
+    if result.preemption.is_none() && !result.message.is_empty() {
+        message.push(' ');
+        message.push_str(&result.message);
+    }
+    message
+}

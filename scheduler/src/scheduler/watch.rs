@@ -1,0 +1,257 @@
+//! What the watches tell.
+
+use std::sync::Arc;
+
+use seatrial_api::node::Node;
+use seatrial_api::object::Object;
+use seatrial_api::pod::Pod;
+use seatrial_api::request::{Change, WatchEvent};
+use seatrial_api::storage::{CsiNode, PersistentVolume, PersistentVolumeClaim, StorageClass};
+use seatrial_api::symbol::Symbol;
+use seatrial_api::units::SimTime;
+
+use super::Scheduler;
+use crate::queue::{ClusterEvent, Place, PodChange, PodEntry, node_changes, pod_changes};
+
+impl Scheduler {
+    /// A watched object changed.
+    pub(super) fn on_watch(&mut self, now: SimTime, event: &WatchEvent) {
+        let gone = event.change == Change::Deleted;
+        match &event.object {
+            Object::Pod(pod) if gone || pod.status.phase.is_terminal() => self.pod_gone(now, pod.meta.id),
+            Object::Pod(pod) => self.pod_changed(now, pod),
+            Object::Node(node) if gone => self.node_gone(now, node),
+            Object::Node(node) => self.node_changed(now, node),
+            Object::Namespace(namespace) => {
+                let name = Symbol::new(&namespace.meta.name);
+                self.cluster.set_namespace(name, (!gone).then(|| namespace.meta.labels.clone()));
+            }
+            Object::Service(service) => {
+                let selector = service.selector.clone().filter(|_| !gone);
+                self.cluster.set_service(service.meta.namespace, &service.meta.name, selector);
+            }
+            Object::ReplicaSet(set) => {
+                let owner = (Symbol::new("ReplicaSet"), set.meta.namespace, set.meta.name.clone());
+                self.cluster.set_owner(owner, (!gone).then(|| set.selector.clone()));
+            }
+            Object::StatefulSet(set) => {
+                let owner = (Symbol::new("StatefulSet"), set.meta.namespace, set.meta.name.clone());
+                self.cluster.set_owner(owner, (!gone).then(|| set.selector.clone()));
+            }
+            Object::PodDisruptionBudget(budget) => {
+                self.cluster.set_budget(budget.meta.id, (!gone).then(|| budget.clone()));
+            }
+            Object::PersistentVolumeClaim(claim) => self.claim_changed(now, claim, gone),
+            Object::PersistentVolume(volume) => self.volume_changed(now, volume, gone),
+            Object::StorageClass(class) => self.class_changed(now, class, gone),
+            Object::CsiNode(csi_node) => self.csi_node_changed(now, csi_node, gone),
+            _ => {}
+        }
+    }
+
+    /// Tells the queue.
+    pub(super) fn event(&mut self, now: SimTime, event: ClusterEvent, except: Option<u32>) {
+        self.queue.on_event(&mut self.pods, &self.profiles, &self.cluster, event, now, except);
+    }
+
+    fn pod_changed(&mut self, now: SimTime, pod: &Arc<Pod>) {
+        let id = pod.meta.id;
+        match (self.pods.get(&id).map(|entry| entry.place), pod.node) {
+            (None, Some(node)) => {
+                self.pods.insert(id, PodEntry::new(pod.clone(), Place::Assigned(node), 0, now));
+                self.assigned(now, pod, node);
+            }
+            (None, None) => self.pod_waits(now, pod),
+            (Some(Place::Assigned(node)), _) => self.assigned_pod_updated(now, pod, node),
+            (Some(Place::Assumed(assumed)), Some(node)) => self.binding_confirmed(now, pod, assumed, node),
+            (Some(Place::Assumed(node)), None) => {
+                let Some(entry) = self.pods.get_mut(&id) else { return };
+                let old = std::mem::replace(&mut entry.pod, pod.clone());
+                self.cluster.update_pod(&old, pod, node);
+            }
+            (Some(_), Some(node)) => {
+                self.queue.remove(&mut self.pods, &self.profiles, id);
+                self.nominations.remove(id);
+                let Some(entry) = self.pods.get_mut(&id) else { return };
+                entry.pod = pod.clone();
+                entry.place = Place::Assigned(node);
+                self.assigned(now, pod, node);
+            }
+            (Some(_), None) => self.waiting_pod_updated(now, pod),
+        }
+    }
+
+    /// A pod that is new and has no node: it is queued if it is ours.
+    fn pod_waits(&mut self, now: SimTime, pod: &Arc<Pod>) {
+        let Some(profile) = self.profile_of(pod) else { return };
+        let id = pod.meta.id;
+        self.pods.insert(id, PodEntry::new(pod.clone(), Place::Dropped, profile, now));
+        self.queue.enqueue(&mut self.pods, &self.profiles, id, Place::Active);
+        if let Some(node) = pod.status.nominated_node {
+            self.nominations.set(pod, node);
+        }
+    }
+
+    /// A pod is on a node of which we did not think it would be there.
+    fn assigned(&mut self, now: SimTime, pod: &Arc<Pod>, node: Symbol) {
+        self.cluster.add_pod(pod, node);
+        self.event(now, ClusterEvent::PodAdd(pod.clone()), None);
+    }
+
+    fn binding_confirmed(&mut self, now: SimTime, pod: &Arc<Pod>, assumed: Symbol, node: Symbol) {
+        let id = pod.meta.id;
+        self.pre_bindings.remove(&id);
+        let Some(entry) = self.pods.get_mut(&id) else { return };
+        entry.place = Place::Assigned(node);
+        let old = std::mem::replace(&mut entry.pod, pod.clone());
+        if assumed == node {
+            self.cluster.update_pod(&old, pod, node);
+        } else {
+            self.cluster.remove_pod(id, assumed);
+            self.cluster.add_pod(pod, node);
+        }
+        self.event(now, ClusterEvent::PodAdd(pod.clone()), None);
+    }
+
+    fn assigned_pod_updated(&mut self, now: SimTime, pod: &Arc<Pod>, node: Symbol) {
+        let Some(entry) = self.pods.get_mut(&pod.meta.id) else { return };
+        let old = std::mem::replace(&mut entry.pod, pod.clone());
+        self.cluster.update_pod(&old, pod, node);
+        for change in pod_changes(&old, pod) {
+            if change != PodChange::Other {
+                let event = ClusterEvent::PodUpdate { old: old.clone(), new: pod.clone(), change };
+                self.event(now, event, None);
+            }
+        }
+    }
+
+    /// A pod without a node changed.
+    fn waiting_pod_updated(&mut self, now: SimTime, pod: &Arc<Pod>) {
+        let id = pod.meta.id;
+        let Some(entry) = self.pods.get_mut(&id) else { return };
+        let old = std::mem::replace(&mut entry.pod, pod.clone());
+        let nominated = (old.status.nominated_node, pod.status.nominated_node);
+        match nominated {
+            (None, None) => self.nominations.update(pod),
+            (_, Some(node)) => self.nominations.set(pod, node),
+            (Some(_), None) => self.nominations.remove(id),
+        }
+        if nominated.0.is_some() && nominated.0 != nominated.1 {
+            self.nomination_lost(now, &old);
+        }
+        for change in pod_changes(&old, pod) {
+            if change != PodChange::Other {
+                let event = ClusterEvent::OwnUpdate { old: old.clone(), new: pod.clone(), change };
+                self.queue.on_own_update(&mut self.pods, &self.profiles, &self.cluster, id, event, now);
+            }
+        }
+    }
+
+    /// Room that was meant for a nominated pod is free again, for pods that matter no more than it.
+    fn nomination_lost(&mut self, now: SimTime, pod: &Arc<Pod>) {
+        let up_to_priority = Some(pod.spec.priority());
+        self.event(now, ClusterEvent::PodDelete { pod: pod.clone(), up_to_priority }, Some(pod.meta.id));
+    }
+
+    fn pod_gone(&mut self, now: SimTime, id: u32) {
+        let Some(entry) = self.pods.get(&id) else { return };
+        let pod = entry.pod.clone();
+        match entry.place {
+            Place::Assigned(node) => {
+                self.pods.remove(&id);
+                self.cluster.remove_pod(id, node);
+                self.event(now, ClusterEvent::PodDelete { pod, up_to_priority: None }, None);
+            }
+            Place::Assumed(node) => {
+                self.forget(id, &pod, node);
+                self.pods.remove(&id);
+                self.event(now, ClusterEvent::PodDelete { pod, up_to_priority: None }, None);
+            }
+            _ => {
+                self.queue.remove(&mut self.pods, &self.profiles, id);
+                self.pods.remove(&id);
+                self.nominations.remove(id);
+                self.last_victims.remove(&id);
+                if pod.status.nominated_node.is_some() {
+                    self.nomination_lost(now, &pod);
+                }
+            }
+        }
+    }
+
+    fn node_changed(&mut self, now: SimTime, node: &Arc<Node>) {
+        let old = self.cluster.node(node.name).and_then(|info| info.node().cloned());
+        self.cluster.set_node(node);
+        let Some(old) = old else {
+            self.event(now, ClusterEvent::NodeAdd(node.clone()), None);
+            return;
+        };
+        for change in node_changes(&old, node) {
+            let event = ClusterEvent::NodeUpdate { old: old.clone(), new: node.clone(), change };
+            self.event(now, event, None);
+        }
+    }
+
+    fn node_gone(&mut self, now: SimTime, node: &Arc<Node>) {
+        self.cluster.remove_node(node.name);
+        self.event(now, ClusterEvent::NodeDelete(node.clone()), None);
+    }
+
+    fn claim_changed(&mut self, now: SimTime, claim: &Arc<PersistentVolumeClaim>, gone: bool) {
+        let volumes = &mut self.cluster.volumes;
+        if gone {
+            volumes.remove_claim(claim.meta.namespace, &claim.meta.name);
+            return;
+        }
+        let old = volumes.claim(claim.meta.namespace, &claim.meta.name).cloned();
+        volumes.set_claim(claim.clone());
+        let event = match old {
+            Some(old) => ClusterEvent::ClaimUpdate { old, new: claim.clone() },
+            None => ClusterEvent::ClaimAdd(claim.clone()),
+        };
+        self.event(now, event, None);
+    }
+
+    fn volume_changed(&mut self, now: SimTime, volume: &Arc<PersistentVolume>, gone: bool) {
+        let volumes = &mut self.cluster.volumes;
+        if gone {
+            volumes.remove_volume(&volume.meta.name);
+            return;
+        }
+        let old = volumes.volumes.get(&volume.meta.name).cloned();
+        volumes.set_volume(volume.clone());
+        let event = match old {
+            Some(old) => ClusterEvent::VolumeUpdate { old, new: volume.clone() },
+            None => ClusterEvent::VolumeAdd(volume.clone()),
+        };
+        self.event(now, event, None);
+    }
+
+    fn class_changed(&mut self, now: SimTime, class: &Arc<StorageClass>, gone: bool) {
+        let name = Symbol::new(&class.meta.name);
+        let classes = &mut self.cluster.volumes.classes;
+        if gone {
+            classes.remove(&name);
+            return;
+        }
+        let event = match classes.insert(name, class.clone()) {
+            Some(old) => ClusterEvent::ClassUpdate { old, new: class.clone() },
+            None => ClusterEvent::ClassAdd(class.clone()),
+        };
+        self.event(now, event, None);
+    }
+
+    fn csi_node_changed(&mut self, now: SimTime, csi_node: &Arc<CsiNode>, gone: bool) {
+        let name = Symbol::new(&csi_node.meta.name);
+        let csi_nodes = &mut self.cluster.volumes.csi_nodes;
+        if gone {
+            csi_nodes.remove(&name);
+            return;
+        }
+        let event = match csi_nodes.insert(name, csi_node.clone()) {
+            Some(old) => ClusterEvent::CsiNodeUpdate { old, new: csi_node.clone() },
+            None => ClusterEvent::CsiNodeAdd(csi_node.clone()),
+        };
+        self.event(now, event, None);
+    }
+}
