@@ -222,7 +222,7 @@ impl Kubelets {
 
     /// The node's row in the store, by which commands name it.
     pub(crate) fn node_id(&self, slot: usize) -> u32 {
-        self.nodes[self.pods[slot].node as usize].node.meta.id
+        self.nodes[self.pods[slot].node as usize].id
     }
 
     fn watch(&mut self, now: SimTime, event: &WatchEvent, fx: &mut Fx) {

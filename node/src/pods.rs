@@ -7,7 +7,7 @@ use seatrial_api::pod::{Pod, PodPhase, PodStatus, StatusText};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
-use crate::admission::{Occupancy, Refusal, refusal};
+use crate::admission::{Occupancy, Refusal, fits, is_undemanding, refusal};
 use crate::machine::{Fx, Kubelets};
 use crate::rows::{Flag, Mark, Stage, Step};
 use crate::table::Power;
@@ -48,6 +48,9 @@ impl Kubelets {
         let row = &self.pods[slot];
         let node = &self.nodes[row.node as usize];
         let used = Occupancy { requests: &node.used, pods: node.active };
+        if !node.no_execute && is_undemanding(&row.pod) && fits(&row.pod, &node.allocatable, used) {
+            return None;
+        }
         let ports = node.pods.iter().filter_map(|&other| {
             let other = &self.pods[self.slot(other)?];
             other.is(Flag::Counted).then_some(&other.pod.spec.derived.host_ports)
@@ -63,7 +66,7 @@ impl Kubelets {
         row.set(Flag::Rejected);
         row.stage = Stage::Finished;
         row.last_sync = now;
-        let status = PodStatus {
+        self.statuses[slot] = PodStatus {
             phase: PodPhase::Failed,
             start_time: Some(now.truncate_to_second()),
             text: Some(Arc::new(StatusText {
@@ -73,7 +76,7 @@ impl Kubelets {
             })),
             ..PodStatus::default()
         };
-        self.publish(now, slot, status, fx);
+        self.send_soon(now, slot, fx);
     }
 
     /// A pod was changed.

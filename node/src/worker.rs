@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use seatrial_api::machine::Severity;
-use seatrial_api::pod::{PodStatus, StatusText};
+use seatrial_api::pod::StatusText;
 use seatrial_api::stream::Stream;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
@@ -12,7 +12,7 @@ use seatrial_api::units::{SimTime, Span};
 use crate::machine::{Fx, Kubelets, Timer};
 use crate::plan::{Plan, plan};
 use crate::rows::{Flag, Mark, Stage, Step};
-use crate::status::{Outlook, StatusView, compute};
+use crate::status::{Outlook, StatusView, refresh};
 use crate::table::Power;
 
 /// The message of pods past their deadline.
@@ -101,11 +101,14 @@ impl Kubelets {
         self.due = due;
     }
 
-    /// The pod's status as of now.
-    pub(crate) fn status(&self, now: SimTime, slot: usize, outlook: Outlook) -> PodStatus {
+    /// Brings the pod's status up to date and publishes it if it says anything new.
+    pub(crate) fn publish(&mut self, now: SimTime, slot: usize, outlook: Outlook, fx: &mut Fx) {
         let row = &self.pods[slot];
-        let node_ip = self.nodes[row.node as usize].node.ip;
-        compute(StatusView { row, old: &self.statuses[slot], node_ip, names: &self.names, now }, outlook)
+        let node_ip = self.nodes[row.node as usize].ip;
+        let view = StatusView { row, node_ip, names: &self.names, now };
+        if refresh(view, outlook, &mut self.statuses[slot]) {
+            self.send_soon(now, slot, fx);
+        }
     }
 
     /// Publishes the status and then acts on the pod, if there is anything to do.
@@ -118,10 +121,8 @@ impl Kubelets {
             extra.back_off_until = None;
         }
         let first = self.statuses[slot].start_time.is_none();
-        let status = self.status(now, slot, Outlook::Open);
-        let over = status.phase.is_terminal();
-        self.publish(now, slot, status, fx);
-        if over {
+        self.publish(now, slot, Outlook::Open, fx);
+        if self.statuses[slot].phase.is_terminal() {
             let row = &mut self.pods[slot];
             row.stage = Stage::Terminating;
             row.last_sync = now;
@@ -231,8 +232,9 @@ impl Kubelets {
     }
 
     fn begin_terminating(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
-        let status = self.status(now, slot, Outlook::Open);
-        self.publish(now, slot, status, fx);
+        if !self.statuses[slot].phase.is_terminal() {
+            self.publish(now, slot, Outlook::Open, fx);
+        }
         self.stop_liveness(slot);
         self.start_kill(now, slot, fx);
     }
@@ -249,8 +251,7 @@ impl Kubelets {
         }
         self.release(slot);
         self.drop_probes(slot);
-        let status = self.status(now, slot, Outlook::Terminated);
-        self.publish(now, slot, status, fx);
+        self.publish(now, slot, Outlook::Terminated, fx);
         if self.pods[slot].is(Flag::Held) {
             self.send_soon(now, slot, fx);
         }
@@ -262,7 +263,6 @@ impl Kubelets {
         if !self.pods[slot].is_leaving() {
             return false;
         }
-        let status = self.status(now, slot, Outlook::Final);
         let row = &mut self.pods[slot];
         row.stage = Stage::Finished;
         row.last_sync = now;
@@ -270,7 +270,7 @@ impl Kubelets {
             self.remove_pod(slot);
             return true;
         }
-        self.publish(now, slot, status, fx);
+        self.publish(now, slot, Outlook::Final, fx);
         self.attend_soon(now, slot, fx);
         false
     }
