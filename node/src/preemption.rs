@@ -45,7 +45,7 @@ fn without<'a>(needs: &Needs, pods: impl Iterator<Item = &'a Pod> + Clone) -> Ne
 
 /// Takes pods from `pods`, each time the one that leaves the smallest share of the needs unmet (of
 /// two equal ones that with the smaller request), until nothing is needed any more.
-fn closest<'a>(mut pods: Vec<&'a Pod>, mut needs: Needs) -> Option<Vec<&'a Pod>> {
+fn closest(mut pods: Vec<&Pod>, mut needs: Needs) -> Option<Vec<&Pod>> {
     let mut taken = Vec::new();
     let distance = |pod: &Pod, needs: &Needs| -> f64 {
         let unmet = needs.iter().map(|(shortage, amount)| {
