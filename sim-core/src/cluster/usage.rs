@@ -120,12 +120,12 @@ impl Usage {
             return;
         };
         let load = truth.profile.filter(|&profile| self.loads[usize::from(profile)].is_some());
-        if !self.running.contains_key(&id) {
+        self.running.entry(id).or_insert_with(|| {
             let (cpu, memory) = truth.usage;
             let cpu = if load.is_some() { MilliCpu::ZERO } else { cpu };
-            self.running.insert(id, Contribution { machine, cpu, memory, since: now });
             recorder.used(now, machine, cpu.0, memory.0);
-        }
+            Contribution { machine, cpu, memory, since: now }
+        });
         let Some(profile) = load else { return };
         let load = self.loads[usize::from(profile)].as_mut().expect("invariant: the profile has a load");
         let (serves, known) = (truth.is_serving(), load.pods.contains_key(&id));

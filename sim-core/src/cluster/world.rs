@@ -236,11 +236,11 @@ impl World {
         cause: Cause,
     ) {
         // What follows from an input follows from the last decision that was made about it.
-        let given = cause;
-        let mut cause = given;
+        let mut last_decision = None;
         for decision in effects.decisions.drain(..) {
-            cause = self.decided(now, decision, given);
+            last_decision = Some(self.decided(now, decision, cause));
         }
+        let cause = last_decision.unwrap_or(cause);
         for outgoing in effects.requests.drain(..) {
             let client = client.unwrap_or_else(|| self.kubelet_of(&outgoing.request));
             if let Client::Kubelet(machine) = client

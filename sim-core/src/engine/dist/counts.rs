@@ -67,7 +67,7 @@ impl Poisson {
     }
 
     /// The smallest count whose cumulative probability reaches `unit`, summed from zero.
-    fn summed(&self, unit: f64) -> u64 {
+    pub(super) fn summed(&self, unit: f64) -> u64 {
         let mut count = 0;
         let mut probability = libm::exp(-self.mean);
         let mut below = probability;
@@ -80,7 +80,7 @@ impl Poisson {
     }
 
     /// The same, searched from a normal approximation that is off by a few at most.
-    fn searched(&self, unit: f64) -> u64 {
+    pub(super) fn searched(&self, unit: f64) -> u64 {
         let z = normal_quantile(unit);
         let guess = self.mean + z * libm::sqrt(self.mean) + (z * z - 1.0) / 6.0;
         let mut count = guess.max(0.0) as u64;

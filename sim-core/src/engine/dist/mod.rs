@@ -1,8 +1,8 @@
 //! Sampling: the one module that turns random words into quantities.
 //!
 //! Every sample is the inverse of a cumulative distribution at one uniform draw, so it takes
-//! exactly one word of its [`Stream`]: two runs that differ in a parameter stay aligned draw for
-//! draw, and a larger draw gives a larger sample. All mathematics is plain `f64` arithmetic and
+//! exactly one word of its [`Stream`]: two runs that differ in a distribution stay aligned draw for
+//! draw. All mathematics is plain `f64` arithmetic and
 //! the pinned `libm`, so equal seeds give equal samples on every platform; the first thousand
 //! samples of each distribution are fixed by tests. Results are integers (a [`Span`] is whole
 //! nanoseconds), rounded to nearest and never negative.
@@ -24,7 +24,7 @@ use seatrial_api::stream::Stream;
 use seatrial_api::units::{Bytes, MilliCpu, Span};
 
 /// Standard deviations between the median and the 99th percentile of a normal distribution, as
-/// the latency model takes it (model.md, "Recommended default distributions").
+/// latency models state it, rounded.
 const P99_DEVIATIONS: f64 = 2.326;
 
 /// The largest shape parameter: beyond it a Gamma distribution is a constant for all purposes.
@@ -242,8 +242,8 @@ fn gamma<T: Quantity>(mean: T, shape: f64) -> Result<Law, DistributionError> {
 }
 
 fn empirical<T: Quantity>(rows: &[Weighted<T>]) -> Result<Law, DistributionError> {
-    let mut sorted = rows.iter().map(|row| Ok((not_negative("value", row.value)?, u64::from(row.weight))));
-    let mut sorted = sorted.by_ref().collect::<Result<Vec<_>, _>>()?;
+    let sorted = rows.iter().map(|row| Ok((not_negative("value", row.value)?, u64::from(row.weight))));
+    let mut sorted = sorted.collect::<Result<Vec<_>, DistributionError>>()?;
     sorted.retain(|&(_, weight)| weight > 0);
     sorted.sort_unstable();
     if sorted.is_empty() {
@@ -263,35 +263,38 @@ impl<T: Quantity> Sampler<T> {
     /// The next sample, never negative. Takes exactly one word of `stream`.
     #[inline]
     pub fn draw(&self, stream: &mut Stream) -> T {
-        T::from_amount(match &self.law {
-            Law::Exponential { mean } => (0.5 - mean * libm::log(stream.open_unit())) as i64,
-            law => law.draw(stream),
-        })
+        T::from_amount(self.law.draw(stream))
     }
 }
 
 impl Law {
     fn draw(&self, stream: &mut Stream) -> i64 {
-        if let Law::Uniform { low, values } = self {
-            return low + scaled(stream.next_u64(), *values) as i64;
-        }
-        if let Law::Empirical { values, cumulative } = self {
-            let total = cumulative.last().copied().unwrap_or(0);
-            let rank = scaled(stream.next_u64(), total);
-            return values[cumulative.partition_point(|&sum| sum <= rank)];
-        }
-        let unit = stream.open_unit();
         match self {
-            Law::Constant { value } => *value,
-            Law::Exponential { mean } => rounded(-mean * libm::log(unit)),
-            Law::Normal { mean, deviation } => rounded(mean + deviation * special::normal_quantile(unit)),
-            Law::Lognormal { mu, sigma, low, high } => {
-                rounded(libm::exp(mu + sigma * special::normal_quantile(unit)).clamp(*low, *high))
+            Law::Constant { value } => {
+                stream.next_u64();
+                *value
             }
-            Law::Weibull { scale, exponent } => rounded(scale * libm::pow(-libm::log(1.0 - unit), *exponent)),
-            Law::Pareto { minimum, exponent } => rounded(minimum * libm::pow(1.0 - unit, *exponent)),
-            Law::Gamma { quantile, scale } => rounded(scale * quantile.at(unit)),
-            Law::Uniform { .. } | Law::Empirical { .. } => unreachable!("invariant: drawn above"),
+            Law::Uniform { low, values } => low + scaled(stream.next_u64(), *values) as i64,
+            Law::Exponential { mean } => rounded(-mean * libm::log(stream.open_unit())),
+            Law::Normal { mean, deviation } => {
+                rounded(mean + deviation * special::normal_quantile(stream.open_unit()))
+            }
+            Law::Lognormal { mu, sigma, low, high } => {
+                let log = mu + sigma * special::normal_quantile(stream.open_unit());
+                rounded(libm::exp(log).clamp(*low, *high))
+            }
+            Law::Weibull { scale, exponent } => {
+                rounded(scale * libm::pow(-libm::log(1.0 - stream.open_unit()), *exponent))
+            }
+            Law::Pareto { minimum, exponent } => {
+                rounded(minimum * libm::pow(1.0 - stream.open_unit(), *exponent))
+            }
+            Law::Gamma { quantile, scale } => rounded(scale * quantile.at(stream.open_unit())),
+            Law::Empirical { values, cumulative } => {
+                let total = cumulative.last().copied().unwrap_or(0);
+                let rank = scaled(stream.next_u64(), total);
+                values[cumulative.partition_point(|&sum| sum <= rank)]
+            }
         }
     }
 }

@@ -1,17 +1,17 @@
 //! The shipped queue: a wheel of buckets with a short sorted run before it.
 //!
-//! The run holds what happens next, sorted, and is popped from its end. What lies at or beyond its
-//! `bound` waits unsorted in buckets: an entry's level is the highest digit in which its time
-//! differs from `origin`, its bucket at that level is that digit (a radix heap with many-valued
-//! digits, which is a hierarchical timing wheel that needs no tick). When the run is empty, the
-//! first bucket of the lowest level in use is next. If it is small it becomes the run; if not, it
-//! is spread over the levels below. So an entry moves a few times in its life, each time into one
-//! of a handful of cache lines, however many others are pending, and no bucket width has to be
-//! guessed.
+//! The run holds what happens next, in order. What happens after it waits unsorted in the buckets
+//! of a wheel: an entry's level is the highest digit in which its time differs from `origin`, its
+//! bucket at that level is that digit. This is a radix heap (Ahuja, Mehlhorn, Orlin and Tarjan
+//! 1990) with many-valued digits, or a hierarchical timing wheel (Varghese and Lauck 1987) that
+//! needs no tick. When the run is empty, the first bucket of the lowest level in use is next: a
+//! small one becomes the run, a large one is spread over the levels below. So an entry moves a few
+//! times in its life, each time into one of a few hundred cache lines, however many others are
+//! pending, and no bucket width has to be guessed.
 //!
 //! Entries of one instant keep their order without being compared: a bucket is spread before
-//! anything is pushed behind what it held, so in every bucket the entries of an instant are in the
-//! order of their sequence.
+//! anything is pushed behind what it held, so within every bucket the entries of an instant are in
+//! the order of their sequence.
 
 use seatrial_api::units::SimTime;
 
@@ -19,17 +19,18 @@ use super::run::{RUN_LEVEL, Run};
 use super::wheel::{Wheel, below, level_of, tick};
 use super::{EARLIEST, Entry, EventQueue, check_order};
 
-/// A bucket with at most so many entries goes into the run; a larger one is spread.
-const OPEN_MAX: usize = 320;
-/// Neighbouring buckets are joined until the run has so many entries.
-const RUN_WANTED: usize = 16;
-/// A run that grew beyond this gives entries to the wheel.
-const RUN_MAX: usize = 448;
-/// When so few entries are left in the wheel, all of them go into the run.
+/// When so few entries are left in the wheel, all of them go into the run, where small simulations
+/// live.
 const ALL_MAX: usize = 24;
+/// Buckets are joined until the run has so many entries.
+const RUN_WANTED: usize = 24;
+/// Bounds of `open_max`.
+const OPEN_MAX: (usize, usize) = (32, 320);
+/// A run never has more entries than this.
+const RUN_MAX: usize = 448;
 
-/// The shipped queue: constant time at any number of pending events, 32 bytes per pending event
-/// of at most 16 bytes, and 50 kilobytes besides.
+/// The shipped queue: constant time at any number of pending events, 32 bytes per pending event of
+/// at most 16 bytes, and 50 kilobytes besides.
 #[derive(Clone, Debug)]
 pub struct BucketQueue<E> {
     /// What happens up to `last`, in order.
@@ -38,10 +39,12 @@ pub struct BucketQueue<E> {
     last: u64,
     /// The tick from which levels are reckoned, between that of `floor` and all in the wheel.
     ///
-    /// Invariant: `floor` and `origin` agree in all digits above the lowest level in use, so the
-    /// level of what is in the wheel stays the same when `origin` is lowered, down to `floor`.
+    /// Invariant: `floor` and `origin` agree in all digits above the lowest level in use. So what
+    /// is in the wheel stays in its bucket when `origin` is lowered, down to `floor`.
     origin: u64,
     wheel: Wheel<E>,
+    /// A bucket with at most so many entries goes into the run as it is. A share of what is
+    /// pending, so that most events are pushed behind the run and not into it.
     open_max: usize,
     next_sequence: u64,
     /// The time of the event popped last: nothing may be pushed before it.
@@ -65,26 +68,29 @@ impl<E: Copy> BucketQueue<E> {
                 self.last = self.origin;
                 self.run.count_after(self.last)
             };
-            self.run.give(spilled, |Entry { time, sequence, event }| {
-                self.wheel.place(self.origin, time, sequence, event);
-            });
+            let (wheel, origin) = (&mut self.wheel, self.origin);
+            self.run
+                .give(spilled, |Entry { time, sequence, event }| wheel.place(origin, time, sequence, event));
         }
     }
 
     /// Fills the empty run from the wheel, which is not empty. The first entry is popped at once:
     /// `floor` has to follow `origin`.
+    #[inline(never)]
     fn refill(&mut self) {
         self.wheel.trim();
-        self.open_max = (self.wheel.len() / 8).clamp(32, 320);
+        self.open_max = (self.wheel.len() / 8).clamp(OPEN_MAX.0, OPEN_MAX.1);
         while let Some((level, digit)) = self.wheel.first() {
             let chain = self.wheel.chain(level, digit);
             if chain.len() <= self.open_max && level <= RUN_LEVEL {
                 return self.open(level, digit);
             }
             if level == 0 {
+                // An instant with many events: its bucket is both read and filled at its ends.
                 self.origin = tick(chain.earliest());
                 self.last = self.origin - 1;
-                return self.wheel.move_to(&mut self.run, level, digit, self.open_max);
+                self.wheel.move_to(&mut self.run, level, digit, self.open_max);
+                return self.run.sort();
             }
             self.origin = self.wheel.spread(level, digit);
         }
@@ -92,20 +98,20 @@ impl<E: Copy> BucketQueue<E> {
 
     /// Makes a bucket the run, joined by those that follow while they are small.
     fn open(&mut self, level: u32, digit: usize) {
-        let (mut level, mut digit) = (level, digit);
         let wanted = if self.wheel.len() <= ALL_MAX { ALL_MAX } else { RUN_WANTED };
+        let (mut level, mut digit) = (level, digit);
         loop {
             self.last = tick(self.wheel.chain(level, digit).earliest()) | below(level);
             self.wheel.move_to(&mut self.run, level, digit, self.open_max);
-            let Some(next) = self.wheel.first() else { break };
-            let joined = self.run.len() + self.wheel.chain(next.0, next.1).len();
-            if self.run.len() >= wanted || joined > self.open_max || next.0 >= RUN_LEVEL {
+            match self.wheel.first() {
+                Some((next_level, _)) if next_level >= RUN_LEVEL => break self.last |= below(RUN_LEVEL),
+                None => break self.last |= below(RUN_LEVEL),
+                Some(next) => (level, digit) = next,
+            }
+            let joined = self.run.len() + self.wheel.chain(level, digit).len();
+            if self.run.len() >= wanted || joined > self.open_max {
                 break;
             }
-            (level, digit) = next;
-        }
-        if self.wheel.first().is_none_or(|(level, _)| level >= RUN_LEVEL) {
-            self.last |= below(RUN_LEVEL);
         }
         self.origin = self.last;
         self.run.sort();
@@ -125,7 +131,7 @@ impl<E: Copy> Default for BucketQueue<E> {
             last,
             origin: last,
             wheel: Wheel::new(),
-            open_max: 32,
+            open_max: OPEN_MAX.0,
             next_sequence: 0,
             floor: EARLIEST,
         }
@@ -140,7 +146,7 @@ impl<E: Copy> EventQueue<E> for BucketQueue<E> {
         self.next_sequence += 1;
         if tick(time) <= self.last {
             self.run.insert(time, sequence, event);
-            if self.run.len() > 2 * self.open_max {
+            if self.run.len() > (2 * self.open_max).min(RUN_MAX) {
                 self.spill();
             }
         } else {

@@ -10,7 +10,7 @@ use super::Entry;
 
 /// Entries in a block: large enough that following the links is cheap, small enough that the
 /// unfilled last block of each chain does not matter.
-pub(super) const BLOCK: usize = 8;
+pub(super) const BLOCK: usize = 16;
 
 /// The link after the last block of a chain.
 const NONE: u32 = u32::MAX;

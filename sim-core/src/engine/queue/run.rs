@@ -3,15 +3,18 @@
 use seatrial_api::units::SimTime;
 
 use super::Entry;
-use super::wheel::{below, tick};
+use super::wheel::{BITS, below, tick};
 
+/// Bits of the number under which an entry is stored.
+const NUMBER_BITS: u32 = 9;
 /// Entries that a run can number.
 const NUMBERS: usize = 1 << NUMBER_BITS;
-const NUMBER_BITS: u32 = 9;
-/// A run lies within one bucket of this level, so that what times differ in fits into a key.
-pub(super) const RUN_LEVEL: u32 = 54 / super::wheel::BITS;
+/// A run lies within one bucket of this level, so that a key has room for what times differ in.
+pub(super) const RUN_LEVEL: u32 = (u64::BITS - NUMBER_BITS) / BITS;
+/// A run this short is sorted without a search.
+const SHORT: usize = 16;
 
-/// A short sorted list of entries, all within one bucket of the wheel's top level.
+/// A short sorted list of entries, all within one bucket of [`RUN_LEVEL`].
 ///
 /// What is sorted is not the entries but one word for each: the low digits of its time, then the
 /// number under which it was stored. Since entries of one instant are stored in the order of their
@@ -68,11 +71,12 @@ impl<E: Copy> Run<E> {
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Entry<E>> {
         let key = self.keys.pop()?;
-        let entry = *self.entry(key);
+        // Field by field, as it was stored: a wider load would have to wait for the stores.
+        let &Entry { time, sequence, event } = self.entry(key);
         if self.keys.is_empty() {
             self.entries.clear();
         }
-        Some(entry)
+        Some(Entry { time, sequence, event })
     }
 
     /// Adds an entry, pushed after all others, in its place.
@@ -83,7 +87,7 @@ impl<E: Copy> Run<E> {
         }
         let mut key = key(time, self.entries.len());
         self.entries.push(Entry { time, sequence, event });
-        if self.keys.len() <= 16 {
+        if self.keys.len() <= SHORT {
             // Without a branch that depends on times, which nobody can predict.
             for other in &mut self.keys {
                 (*other, key) = ((*other).min(key), (*other).max(key));

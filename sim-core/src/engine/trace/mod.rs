@@ -1,4 +1,16 @@
 //! The trace of a run: a hash that stands for every event, and on request the events themselves.
+//!
+//! The hash is what equality of two runs means: it covers the time, sequence, kind and ids of every
+//! event in their order. Checkpoints of it say in which stretch two runs part; recorded events
+//! ([`Record`], `trace.bin`) say where, and what led there.
+
+mod compare;
+mod file;
+#[cfg(test)]
+mod tests;
+
+pub use compare::{Difference, cause, first_difference};
+pub use file::{HEADER, RECORD_BYTES, TraceFileError, decode, encode};
 
 use std::fmt;
 
@@ -40,7 +52,8 @@ pub struct Record {
     pub time: SimTime,
     /// Its sequence number.
     pub sequence: u64,
-    /// The sequence number of the first event scheduled while this one was handled, if any was.
+    /// The sequence number that the first event scheduled while this one was handled got or would
+    /// have got.
     pub first_effect: u64,
     /// What it was.
     pub signature: Signature,
