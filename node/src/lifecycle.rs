@@ -160,7 +160,7 @@ impl Kubelets {
                 self.reject(now, slot, &refusal, fx);
                 return;
             }
-            self.fail_pod(slot, refusal.reason, &refusal.message, Span::from_secs(1));
+            self.fail_pod(now, slot, refusal.reason, &refusal.message, Some(Span::from_secs(1)));
         }
         self.arm_deadline(slot, fx);
         if self.pods[slot].stage < Stage::Terminated {

@@ -34,7 +34,8 @@ impl Kubelets {
     pub(crate) fn advance(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
         loop {
             let row = &mut self.pods[slot];
-            if row.step != Step::Idle || !row.is(Flag::Pending) {
+            let held_up = row.is(Flag::AwaitsRoom) && row.stage == Stage::Sync;
+            if row.step != Step::Idle || !row.is(Flag::Pending) || held_up {
                 return;
             }
             let node = &self.nodes[row.node as usize];
@@ -222,11 +223,8 @@ impl Kubelets {
         let row = &mut self.pods[slot];
         if row.stage == Stage::Sync {
             row.stage = Stage::Terminating;
-            if row.step == Step::Volumes {
-                // A wait for volumes is the one thing that a deletion interrupts.
-                row.step = Step::Idle;
-                row.last_sync = now;
-            }
+            // A wait for volumes is the one thing that a deletion interrupts.
+            row.stop_waiting_for_volumes(now);
         }
         self.trigger(now, slot, fx);
     }
@@ -254,6 +252,13 @@ impl Kubelets {
         self.publish(now, slot, Outlook::Terminated, fx);
         if self.pods[slot].is(Flag::Held) {
             self.send_soon(now, slot, fx);
+        }
+        let node = self.pods[slot].node;
+        if !self.nodes[node as usize].preemptions.is_empty() {
+            self.continue_preemptions(now, node, fx);
+        }
+        if self.nodes[node as usize].shutdown.is_some() {
+            self.shutdown_goes_on(now, node, fx);
         }
     }
 
@@ -299,15 +304,23 @@ impl Kubelets {
         self.trigger(now, slot, fx);
     }
 
-    /// The kubelet itself has decided that the pod fails: it is stopped with this grace. A sync of
-    /// it is still to be asked for.
-    pub(crate) fn fail_pod(&mut self, slot: usize, reason: &str, message: &str, grace: Span) {
+    /// The kubelet itself has decided that the pod fails: it is stopped, with this grace if it is
+    /// shorter than the pod's. A sync of it is still to be asked for.
+    pub(crate) fn fail_pod(
+        &mut self,
+        now: SimTime,
+        slot: usize,
+        reason: &str,
+        message: &str,
+        grace: Option<Span>,
+    ) {
         let row = &mut self.pods[slot];
         let extra = row.extra_mut();
         extra.failure = Some(failure(reason, message));
-        extra.grace_override = Some(grace);
+        extra.grace_override = grace;
         if row.stage == Stage::Sync {
             row.stage = Stage::Terminating;
+            row.stop_waiting_for_volumes(now);
         }
     }
 }
