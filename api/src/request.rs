@@ -109,6 +109,8 @@ pub enum Patch {
     Paused(bool),
     /// Owner references as a whole, guarded by the uid in the reference.
     Owners(Vec<OwnerRef>),
+    /// Finalizers to add; refused while the object is going away.
+    AddFinalizers(Vec<Symbol>),
     /// Finalizers to take away. On a Namespace, `kubernetes` means its `spec.finalizers`: without
     /// it, and without finalizers of its metadata, a terminating Namespace is removed.
     RemoveFinalizers(Vec<Symbol>),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 
 use crate::labels::Selector;
-use crate::meta::ObjectMeta;
+use crate::meta::{ObjectMeta, Uid};
 use crate::pod::{ConditionStatus, PodTemplate};
 use crate::symbol::Symbol;
 use crate::units::SimTime;
@@ -432,6 +432,30 @@ pub struct Job {
     pub status: JobStatus,
 }
 
+impl Job {
+    /// A Job of one pod to completion, upstream's defaults everywhere else.
+    pub fn new(template: Arc<PodTemplate>) -> Job {
+        Job {
+            meta: ObjectMeta::default(),
+            parallelism: 1,
+            completions: Some(1),
+            completion_mode: CompletionMode::NonIndexed,
+            backoff_limit: 6,
+            backoff_limit_per_index: None,
+            max_failed_indexes: None,
+            active_deadline_seconds: None,
+            ttl_seconds_after_finished: None,
+            suspend: false,
+            pod_failure_policy: Box::default(),
+            success_policy: Box::default(),
+            pod_replacement_policy: PodReplacementPolicy::TerminatingOrFailed,
+            selector: Arc::default(),
+            template,
+            status: JobStatus::default(),
+        }
+    }
+}
+
 /// The status of a Job.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JobStatus {
@@ -453,8 +477,20 @@ pub struct JobStatus {
     pub completed_indexes: CompactString,
     /// Failed indexes.
     pub failed_indexes: Option<CompactString>,
+    /// Finished pods that still have their finalizer or are not in the counters yet.
+    pub uncounted: UncountedPods,
     /// Conditions.
     pub conditions: Vec<Condition>,
+}
+
+/// `uncountedTerminatedPods` of a Job: what its controller is about to count, so that no pod is
+/// counted twice or never, whenever the controller stops.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UncountedPods {
+    /// Pods that succeeded.
+    pub succeeded: Vec<Uid>,
+    /// Pods that failed.
+    pub failed: Vec<Uid>,
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod direct;
 pub mod disruption;
 pub mod endpointslice;
 mod framework;
+pub mod hpa;
 mod manager;
 pub mod node_lifecycle;
 mod pass_schedule;

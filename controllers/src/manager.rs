@@ -10,6 +10,7 @@ use crate::direct::Direct;
 use crate::disruption::{DisruptionController, StaleDisruption};
 use crate::endpointslice::EndpointSliceController;
 use crate::framework::{Caches, Event, Runner, Surroundings, split_token};
+use crate::hpa::HpaController;
 use crate::node_lifecycle::NodeLifecycleTimer;
 use crate::replicaset::ReplicaSetController;
 
@@ -106,6 +107,7 @@ queued! {
     21 endpointslice: EndpointSliceController,
     22 disruption: DisruptionController,
     23 stale_disruption: StaleDisruption,
+    24 hpa: HpaController,
 }
 
 /// All controllers over shared caches.

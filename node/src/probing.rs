@@ -169,8 +169,7 @@ impl Kubelets {
             return;
         }
         if kind == ProbeKind::Readiness && self.statuses[slot].start_time.is_some() {
-            let status = self.status(now, slot, Outlook::Open);
-            self.publish(now, slot, status, fx);
+            self.publish(now, slot, Outlook::Open, fx);
         }
         if self.pods[slot].stage == Stage::Sync
             && !(kind == ProbeKind::Liveness && result == ProbeResult::Success)

@@ -208,6 +208,8 @@ pub(crate) enum Flag {
     Rejected = 1 << 19,
     /// The last status that was sent held back a terminal phase.
     Held = 1 << 20,
+    /// Others must stop before it is admitted.
+    AwaitsRoom = 1 << 21,
 }
 
 /// The hot row of a pod.
@@ -397,6 +399,14 @@ impl PodRow {
     /// The position of the first main container.
     pub(crate) fn first_main(&self) -> usize {
         self.pod.spec.init_containers.len()
+    }
+
+    /// A wait for volumes ends, because the pod is to stop.
+    pub(crate) fn stop_waiting_for_volumes(&mut self, now: SimTime) {
+        if self.step == Step::Volumes {
+            self.step = Step::Idle;
+            self.last_sync = now;
+        }
     }
 
     /// Whether the pod is to go away: its deletion was requested or its object is gone.

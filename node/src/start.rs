@@ -258,7 +258,7 @@ impl Kubelets {
                         self.advance(now, slot, fx);
                     }
                     Turn::Now | Turn::Later => {
-                        let id = row.node.meta.id;
+                        let id = row.id;
                         fx.command(id, RuntimeCommand::PullImage { container, image });
                     }
                 },

@@ -9,12 +9,12 @@ use super::workload::{conditions, status};
 use crate::container::RestartPolicy;
 use crate::document::Node;
 use crate::labels::{Operator, Requirement, Selector};
-use crate::meta::ObjectMeta;
+use crate::meta::{ObjectMeta, Uid};
 use crate::pod::ConditionStatus;
 use crate::symbol::Symbol;
 use crate::workload::{
     CompletionMode, Job, JobStatus, PodFailureAction, PodFailureMatch, PodFailureRule, PodReplacementPolicy,
-    SuccessRule,
+    SuccessRule, UncountedPods,
 };
 use std::sync::Arc;
 
@@ -216,8 +216,13 @@ fn index_ranges(text: &str) -> Option<Box<[(i32, i32)]>> {
 }
 
 fn job_status(status: &Reader<'_>) -> JobStatus {
-    status.known(&["uncountedTerminatedPods"]);
+    let uids = |pods: &Reader<'_>, key| pods.strs(key).into_iter().map(Uid::parse).collect();
+    let uncounted = status.object("uncountedTerminatedPods", |pods| UncountedPods {
+        succeeded: uids(pods, "succeeded"),
+        failed: uids(pods, "failed"),
+    });
     JobStatus {
+        uncounted: uncounted.unwrap_or_default(),
         active: status.count("active"),
         ready: status.count("ready"),
         terminating: status.count("terminating"),

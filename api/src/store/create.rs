@@ -5,6 +5,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 
 use super::ApiServer;
+use crate::labels::{Labels, Selector};
 use crate::meta::ObjectMeta;
 use crate::object::{Kind, Object};
 use crate::pod::{ConditionStatus, Pod, PodConditionType, PodReason, PodStatus};
@@ -15,6 +16,7 @@ use crate::storage::{
 };
 use crate::symbol::Symbol;
 use crate::units::SimTime;
+use crate::workload::Job;
 
 /// Characters of generated names: no vowels, so that no words arise.
 const SUFFIX_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -133,7 +135,7 @@ impl ApiServer {
             Object::Deployment(deployment) => Arc::make_mut(deployment).status = Default::default(),
             Object::StatefulSet(set) => Arc::make_mut(set).status = Default::default(),
             Object::DaemonSet(set) => Arc::make_mut(set).status = Default::default(),
-            Object::Job(job) => Arc::make_mut(job).status = Default::default(),
+            Object::Job(job) => prepare_job(Arc::make_mut(job)),
             Object::PodDisruptionBudget(budget) => Arc::make_mut(budget).status = Default::default(),
             Object::HorizontalPodAutoscaler(hpa) => Arc::make_mut(hpa).status = Default::default(),
             Object::Namespace(namespace) => Arc::make_mut(namespace).terminating = false,
@@ -235,6 +237,27 @@ pub(super) fn has_generation(kind: Kind) -> bool {
             | Kind::PriorityClass
             | Kind::Untyped
     )
+}
+
+/// A Job that brings no selector gets one that selects its own pods alone: by its identity, with
+/// which its template's pods are labelled.
+fn prepare_job(job: &mut Job) {
+    job.status = Default::default();
+    if !job.selector.is_empty() {
+        return;
+    }
+    let uid = Symbol::new(&job.meta.uid.to_string());
+    let name = Symbol::new(&job.meta.name);
+    let own = [
+        ("batch.kubernetes.io/controller-uid", uid),
+        ("batch.kubernetes.io/job-name", name),
+        ("controller-uid", uid),
+        ("job-name", name),
+    ];
+    let labels = job.template.labels.iter().copied().chain(own.map(|(key, value)| (Symbol::new(key), value)));
+    Arc::make_mut(&mut job.template).labels = Labels::new(labels.collect());
+    let identity = Labels::of(&[(own[0].0, uid.as_str())]);
+    job.selector = Arc::new(Selector::of_labels(&identity));
 }
 
 /// A new pod is Pending; with gates it says that scheduling waits for them.

@@ -150,6 +150,20 @@ fn patch_meta(object: &mut Object, patch: Patch) -> Result<(), ApiError> {
         Patch::Owners(owners) => {
             object.meta_mut().owners = (!owners.is_empty()).then(|| Arc::new(owners));
         }
+        Patch::AddFinalizers(added) => {
+            let meta = object.meta_mut();
+            let mut finalizers = meta.finalizers().to_vec();
+            finalizers.extend(added.into_iter().filter(|added| !meta.finalizers().contains(added)));
+            if meta.is_deleting() && finalizers.len() > meta.finalizers().len() {
+                let message = format!(
+                    "{kind} \"{}\" is invalid: metadata.finalizers: Forbidden: no new finalizers can be added if \
+                     the object is being deleted",
+                    meta.name
+                );
+                return Err(ApiError::new(ErrorReason::Invalid, message));
+            }
+            meta.set_finalizers(finalizers);
+        }
         Patch::RemoveFinalizers(finalizers) => {
             if let Object::Namespace(namespace) = object
                 && finalizers.iter().any(|finalizer| *finalizer == NAMESPACE_FINALIZER)

@@ -8,6 +8,7 @@ use crate::meta::{MetaExtra, ObjectMeta};
 use crate::pod::{ConditionStatus, Pod, PodConditionType, PodPhase, PodReason, PodStatus};
 use crate::policy::{PdbStatus, PodDisruptionBudget, UnhealthyPodEvictionPolicy};
 use crate::request::{DeleteOptions, Patch, Propagation, Subresource};
+use crate::workload::Job;
 
 fn server() -> ApiServer {
     let mut server = ApiServer::new(KubernetesVersion::V1_36, 1);
@@ -151,9 +152,30 @@ fn a_finalizer_holds_the_object_until_it_is_taken_away() {
     let target = server.handle(SimTime::ZERO, Request::Create(object), &mut events).unwrap().object_ref();
     server.handle(SimTime::ZERO, Request::delete(target), &mut events).unwrap();
     assert!(server.get(target).unwrap().meta().is_deleting());
+    let patch = Patch::AddFinalizers(vec!["example.com/more".into()]);
+    let refused = server.handle(SimTime::ZERO, Request::Patch { target, patch }, &mut events).unwrap_err();
+    assert_eq!(refused.reason, ErrorReason::Invalid);
     let patch = Patch::RemoveFinalizers(vec!["example.com/hold".into()]);
     server.handle(SimTime::ZERO, Request::Patch { target, patch }, &mut events).unwrap();
     assert!(server.get(target).is_none());
+}
+
+#[test]
+fn a_job_without_selector_selects_its_own_pods() {
+    let mut server = server();
+    let template = crate::pod::PodTemplate {
+        labels: Labels::of(&[("app", "pi")]),
+        annotations: Labels::NONE,
+        spec: Arc::new(PodSpec::new(vec![Container::new("c", "app:1")]).sealed()),
+    };
+    let job = Job { meta: ObjectMeta::named("shop", "pi"), ..Job::new(Arc::new(template)) };
+    let created = server.handle(SimTime::ZERO, Request::Create(Object::Job(Arc::new(job))), &mut Vec::new());
+    let Ok(Object::Job(job)) = created else { panic!("a job: {created:?}") };
+    let uid = job.meta.uid.to_string();
+    assert_eq!(job.selector.to_string(), format!("batch.kubernetes.io/controller-uid={uid}"));
+    assert!(job.selector.matches(&job.template.labels));
+    assert_eq!(job.template.labels.get("job-name".into()), Some("pi".into()));
+    assert_eq!(job.template.labels.get("app".into()), Some("pi".into()));
 }
 
 #[test]

@@ -287,7 +287,12 @@ fn merge_status(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
             Arc::make_mut(old).status = new.status.clone()
         }
         (Object::DaemonSet(old), Object::DaemonSet(new)) => Arc::make_mut(old).status = new.status.clone(),
-        (Object::Job(old), Object::Job(new)) => Arc::make_mut(old).status = new.status.clone(),
+        (Object::Job(old), Object::Job(new)) => {
+            if new.status.ready > new.status.active {
+                return Err(more_ready_than_active(&new.meta.name, new.status.ready));
+            }
+            Arc::make_mut(old).status = new.status.clone();
+        }
         (Object::PodDisruptionBudget(old), Object::PodDisruptionBudget(new)) => {
             Arc::make_mut(old).status = new.status.clone();
         }
@@ -317,6 +322,14 @@ fn merge_status(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
         }
     }
     Ok(next)
+}
+
+fn more_ready_than_active(name: &str, ready: i32) -> ApiError {
+    let message = format!(
+        "Job.batch \"{name}\" is invalid: status.ready: Invalid value: {ready}: cannot set more ready pods than \
+         active"
+    );
+    ApiError::new(ErrorReason::Invalid, message)
 }
 
 /// Refuses a changed selector.
