@@ -11,7 +11,7 @@ use seatrial_api::units::{SimTime, Span};
 
 use crate::machine::{Fx, Kubelets, Timer};
 use crate::plan::{Plan, plan};
-use crate::rows::{Flag, Stage, Step};
+use crate::rows::{Flag, Mark, Stage, Step};
 use crate::status::{Outlook, StatusView, refresh};
 use crate::table::Power;
 
@@ -88,7 +88,12 @@ impl Kubelets {
             let Some(slot) = self.slot(pod) else { continue };
             let row = &mut self.pods[slot];
             row.unset(Flag::AwaitsRelist);
-            if row.notice() {
+            let mut noticed = false;
+            for instance in row.instances_mut() {
+                noticed |= instance.is(Mark::Unseen);
+                instance.unmark(Mark::Unseen);
+            }
+            if noticed {
                 row.set(Flag::Pending);
             }
             self.advance(now, slot, fx);
@@ -163,7 +168,7 @@ impl Kubelets {
         if acted && !failed {
             // The runtime is listed for this pod at once.
             row.set(Flag::Fresh);
-            row.notice();
+            row.instances_mut().iter_mut().for_each(|instance| instance.unmark(Mark::Unseen));
         }
         if failed {
             self.requeue(now, slot, fx);
@@ -238,7 +243,7 @@ impl Kubelets {
         row.stage = Stage::Terminated;
         row.step = Step::Idle;
         row.last_sync = now;
-        row.notice();
+        row.instances_mut().iter_mut().for_each(|instance| instance.unmark(Mark::Unseen));
         if row.is_leaving() {
             row.set(Flag::Pending);
         }
