@@ -308,6 +308,7 @@ impl Kubelets {
             RuntimeReport::ContainerStarted { container, ok } => {
                 self.container_started(now, container, ok, fx)
             }
+            RuntimeReport::ContainerNotCreated { container } => self.not_created(now, container, fx),
             RuntimeReport::PostStartDone { container, ok } => self.post_start_done(now, container, ok, fx),
             RuntimeReport::ContainerExited { container, exit_code, oom_killed } => {
                 self.container_exited(now, container, exit_code, oom_killed, fx);
@@ -316,6 +317,7 @@ impl Kubelets {
             RuntimeReport::Probed { container, kind, success, steady } => {
                 self.probed(now, container, kind, crate::probes::Outcome { success, steady }, fx);
             }
+            RuntimeReport::ProbeError { container, kind } => self.probe_error(now, container, kind, fx),
             RuntimeReport::ProbeChanged { container, kind } => self.probe_changed(now, container, kind, fx),
         }
     }

@@ -125,9 +125,14 @@ impl Kubelets {
         let Some(slot) = self.slot(pod) else { return };
         let row = &mut self.pods[slot];
         if row.step != Step::StoppingSandbox {
+            if row.is(Flag::SandboxReady) && row.stage < Stage::Terminated {
+                row.set(Flag::SandboxLost);
+                self.await_relist(now, slot, fx);
+            }
             return;
         }
         row.unset(Flag::SandboxReady);
+        row.unset(Flag::SandboxLost);
         self.killed(now, slot, fx);
         self.advance(now, slot, fx);
     }

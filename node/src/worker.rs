@@ -11,7 +11,7 @@ use seatrial_api::units::{SimTime, Span};
 
 use crate::machine::{Fx, Kubelets, Timer};
 use crate::plan::{Plan, plan};
-use crate::rows::{Flag, Mark, Stage, Step};
+use crate::rows::{Flag, Stage, Step};
 use crate::status::{Outlook, StatusView, refresh};
 use crate::table::Power;
 
@@ -88,12 +88,7 @@ impl Kubelets {
             let Some(slot) = self.slot(pod) else { continue };
             let row = &mut self.pods[slot];
             row.unset(Flag::AwaitsRelist);
-            let mut noticed = false;
-            for instance in row.instances_mut() {
-                noticed |= instance.is(Mark::Unseen);
-                instance.unmark(Mark::Unseen);
-            }
-            if noticed {
+            if row.notice() {
                 row.set(Flag::Pending);
             }
             self.advance(now, slot, fx);
@@ -168,7 +163,7 @@ impl Kubelets {
         if acted && !failed {
             // The runtime is listed for this pod at once.
             row.set(Flag::Fresh);
-            row.instances_mut().iter_mut().for_each(|instance| instance.unmark(Mark::Unseen));
+            row.notice();
         }
         if failed {
             self.requeue(now, slot, fx);
@@ -243,7 +238,7 @@ impl Kubelets {
         row.stage = Stage::Terminated;
         row.step = Step::Idle;
         row.last_sync = now;
-        row.instances_mut().iter_mut().for_each(|instance| instance.unmark(Mark::Unseen));
+        row.notice();
         if row.is_leaving() {
             row.set(Flag::Pending);
         }
