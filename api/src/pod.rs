@@ -469,9 +469,12 @@ impl PodConditions {
 
     /// Sets a condition; its transition time moves only if the status changes.
     pub fn set(&mut self, kind: PodConditionType, status: ConditionStatus, reason: PodReason, now: SimTime) {
-        let old = self.0[kind as usize];
-        let since = if old.status == status { old.since() } else { now };
-        self.0[kind as usize] = PodCondition::new(status, reason, since);
+        let slot = &mut self.0[kind as usize];
+        if slot.status == status {
+            slot.reason = reason;
+        } else {
+            *slot = PodCondition::new(status, reason, now);
+        }
     }
 
     /// Whether the pod is Ready.

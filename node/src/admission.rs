@@ -4,11 +4,13 @@
 //! Model: the checks of operating system, sysctls, topology, devices and AppArmor are left out,
 //! because nothing here has those properties.
 
-use seatrial_api::node::Node;
-use seatrial_api::pod::{HostPort, Pod};
+use seatrial_api::node::{Node, NodeResources, TAINT_MEMORY_PRESSURE};
+use seatrial_api::pod::{HostPort, Pod, QosClass};
 use seatrial_api::resources::Resources;
-use seatrial_api::scheduling::{TaintEffect, first_untolerated};
+use seatrial_api::scheduling::{Taint, TaintEffect, first_untolerated, tolerated};
 use seatrial_api::symbol::Symbol;
+
+use crate::preemption::is_critical;
 
 /// What the active pods of a node use.
 #[derive(Clone, Copy, Debug)]
@@ -86,16 +88,25 @@ pub fn shortages(pod: &Pod, node: &Node, used: Occupancy<'_>) -> Vec<Shortage> {
 }
 
 /// Whether everything fits, without saying what does not; the common case.
-fn fits(pod: &Pod, node: &Node, used: Occupancy<'_>) -> bool {
-    let (request, have) = (&pod.spec.derived.requests, &node.allocatable.amounts);
+pub(crate) fn fits(pod: &Pod, have: &NodeResources, used: Occupancy<'_>) -> bool {
+    let (request, amounts) = (&pod.spec.derived.requests, &have.amounts);
     let within = |requested: i64, used: i64, capacity: i64| {
         requested == 0 || requested <= capacity.saturating_sub(used)
     };
-    used.pods < node.allocatable.pods
+    used.pods < have.pods
         && request.scalars.is_empty()
-        && within(request.cpu.0, used.requests.cpu.0, have.cpu.0)
-        && within(request.memory.0, used.requests.memory.0, have.memory.0)
-        && within(request.ephemeral_storage.0, used.requests.ephemeral_storage.0, have.ephemeral_storage.0)
+        && within(request.cpu.0, used.requests.cpu.0, amounts.cpu.0)
+        && within(request.memory.0, used.requests.memory.0, amounts.memory.0)
+        && within(request.ephemeral_storage.0, used.requests.ephemeral_storage.0, amounts.ephemeral_storage.0)
+}
+
+/// Whether a pod asks for nothing of its node but resources.
+pub(crate) fn is_undemanding(pod: &Pod) -> bool {
+    let spec = &pod.spec;
+    spec.node_selector.is_empty()
+        && spec.affinity.is_none()
+        && pod.target_node.is_none()
+        && spec.derived.host_ports.is_empty()
 }
 
 /// The refusal for a shortage.
@@ -133,7 +144,7 @@ pub fn refusal<'a>(
     used: Occupancy<'_>,
     ports: impl Iterator<Item = &'a HostPort> + Clone,
 ) -> Option<Refusal> {
-    if !fits(pod, node, used)
+    if !fits(pod, &node.allocatable, used)
         && let Some(&shortage) = shortages(pod, node, used).first()
     {
         return Some(out_of(shortage));
@@ -141,8 +152,141 @@ pub fn refusal<'a>(
     other_refusal(pod, node, ports)
 }
 
+/// Whether a node that is short of memory takes the pod: if it requests something, tolerates the
+/// shortage, or is critical.
+pub(crate) fn takes_pressure(pod: &Pod) -> bool {
+    let taint =
+        Taint { key: TAINT_MEMORY_PRESSURE.into(), value: Symbol::empty(), effect: TaintEffect::NoSchedule };
+    pod.spec.derived.qos != QosClass::BestEffort
+        || is_critical(pod)
+        || tolerated(&pod.spec.tolerations, &taint)
+}
+
 /// Whether two pods cannot have these ports on one node.
 fn clash(a: &HostPort, b: &HostPort) -> bool {
     let everywhere = |port: &HostPort| port.ip == "0.0.0.0";
     a.port == b.port && a.protocol == b.protocol && (a.ip == b.ip || everywhere(a) || everywhere(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use seatrial_api::container::{Container, ContainerPort, Protocol};
+    use seatrial_api::labels::Labels;
+    use seatrial_api::meta::ObjectMeta;
+    use seatrial_api::pod::PodSpec;
+    use seatrial_api::resources::Scalars;
+    use seatrial_api::scheduling::{Toleration, TolerationOperator};
+    use seatrial_api::units::{Bytes, MilliCpu};
+
+    fn node() -> Node {
+        let gpus = Scalars::new([(Symbol::new("example.com/gpu"), 1)].into_iter().collect());
+        let amounts = Resources { scalars: gpus, ..Resources::of(MilliCpu(2_000), Bytes(1_000)) };
+        let allocatable = Arc::new(NodeResources { amounts, pods: 3 });
+        Node { name: "n".into(), allocatable, ..Node::default() }
+    }
+
+    fn pod(change: impl FnOnce(&mut PodSpec)) -> Pod {
+        let mut spec = PodSpec::new(vec![Container::new("c", "app:1")]);
+        change(&mut spec);
+        Pod::new(ObjectMeta::named("default", "p"), Arc::new(spec.sealed()))
+    }
+
+    fn asks(cpu: i64, memory: i64, gpus: i64, toys: i64) -> Pod {
+        pod(|spec| {
+            let requests = &mut spec.containers[0].requests;
+            requests.cpu = Some(MilliCpu(cpu));
+            requests.memory = Some(Bytes(memory));
+            let scalars = [("example.com/gpu", gpus), ("example.com/toy", toys)];
+            let scalars = scalars.into_iter().filter(|amount| amount.1 > 0);
+            requests.scalars = Scalars::new(scalars.map(|(name, count)| (name.into(), count)).collect());
+        })
+    }
+
+    fn reason(pod: &Pod, node: &Node, used: (i64, i64, i64), ports: &[HostPort]) -> String {
+        let requests = Resources::of(MilliCpu(used.0), Bytes(used.1));
+        let used = Occupancy { requests: &requests, pods: used.2 };
+        refusal(pod, node, used, ports.iter())
+            .map_or(String::new(), |refusal| format!("{}: {}", refusal.reason, refusal.message))
+    }
+
+    #[test]
+    fn the_first_short_resource_is_named() {
+        let short = "Node didn't have enough resource:";
+        for (pod, used, expected) in [
+            (asks(2_000, 1_000, 1, 0), (0, 0, 0), String::new()),
+            (asks(0, 0, 0, 0), (2_500, 2_000, 2), String::new()),
+            (
+                asks(700, 2_000, 0, 0),
+                (1_500, 0, 1),
+                format!("OutOfcpu: {short} cpu, requested: 700, used: 1500, capacity: 2000"),
+            ),
+            (
+                asks(100, 2_000, 0, 0),
+                (0, 5, 1),
+                format!("OutOfmemory: {short} memory, requested: 2000, used: 5, capacity: 1000"),
+            ),
+            (
+                asks(0, 0, 0, 0),
+                (0, 0, 3),
+                format!("OutOfpods: {short} pods, requested: 1, used: 3, capacity: 3"),
+            ),
+            (
+                asks(0, 0, 2, 0),
+                (0, 0, 0),
+                format!("OutOfexample.com/gpu: {short} example.com/gpu, requested: 2, used: 0, capacity: 1"),
+            ),
+            (asks(0, 0, 0, 5), (0, 0, 0), String::new()),
+        ] {
+            assert_eq!(reason(&pod, &node(), used, &[]), expected);
+        }
+    }
+
+    #[test]
+    fn affinity_ports_and_taints_are_judged_in_this_order() {
+        let port = |ip: &str, number| HostPort { ip: ip.into(), protocol: Protocol::Tcp, port: number };
+        let picky = |spec: &mut PodSpec| spec.node_selector = Labels::of(&[("disk", "ssd")]);
+        let with_port = |spec: &mut PodSpec| {
+            spec.containers[0].ports = Box::new([ContainerPort {
+                name: "".into(),
+                container_port: 80,
+                host_port: 8080,
+                host_ip: "".into(),
+                protocol: Protocol::Tcp,
+            }]);
+        };
+        let mut tainted = node();
+        let taint = |effect| Taint { key: "down".into(), value: "".into(), effect };
+        tainted.taints = Some(Arc::new([taint(TaintEffect::NoExecute)]));
+        let mut cordoned = node();
+        cordoned.taints = Some(Arc::new([taint(TaintEffect::NoSchedule)]));
+        let tolerant = |spec: &mut PodSpec| {
+            spec.tolerations = Box::new([Toleration {
+                key: "down".into(),
+                operator: TolerationOperator::Exists,
+                value: "".into(),
+                effect: None,
+                seconds: None,
+            }]);
+        };
+        let affinity = "NodeAffinity: Predicate NodeAffinity failed: node(s) didn't match Pod's node \
+                        affinity/selector";
+        let ports = "NodePorts: Predicate NodePorts failed: node(s) didn't have free ports for the requested \
+                     pod ports";
+        let taints = "TaintToleration: Predicate TaintToleration failed: node(s) had taints that the pod \
+                      didn't tolerate";
+        for (pod, node, used, expected) in [
+            (pod(picky), &tainted, None, affinity),
+            (pod(with_port), &tainted, Some(port("0.0.0.0", 8080)), ports),
+            (pod(with_port), &node(), Some(port("10.0.0.1", 8080)), ports),
+            (pod(with_port), &node(), Some(port("0.0.0.0", 8081)), ""),
+            (pod(|_| {}), &tainted, None, taints),
+            (pod(|_| {}), &cordoned, None, ""),
+            (pod(tolerant), &tainted, None, ""),
+        ] {
+            assert_eq!(reason(&pod, node, (0, 0, 0), used.as_slice()), expected);
+        }
+    }
 }

@@ -1,29 +1,23 @@
 //! The life of machines and of their kubelets: start, crash, reboot, restart, removal
-//! (semantics.md 3.1, 3.11, 2.14), and what a kubelet says of its own node.
+//! (semantics.md 3.1, 3.11).
 //!
 //! Heartbeats and leases are not played here: their driver computes them. What the kubelet posts
-//! besides is its registration, its node's conditions when they are not what it last said, and its
-//! images.
+//! besides is in `node_status`.
 //!
 //! Model: static pods and their mirrors are left out.
 
 use std::sync::Arc;
 
-use seatrial_api::machine::Outgoing;
-use seatrial_api::node::{Node, NodeConditionType, NodeConditions, NodeImage};
-use seatrial_api::object::{Kind, Object, ObjectRef};
-use seatrial_api::pod::{ConditionStatus, Pod};
-use seatrial_api::request::{Change, ErrorReason, Patch, Reply, Request, Subresource};
+use seatrial_api::node::Node;
+use seatrial_api::pod::Pod;
 use seatrial_api::symbol::Symbol;
-use seatrial_api::units::{Bytes, SimTime, Span};
+use seatrial_api::units::{SimTime, Span};
 
-use crate::config::{ImageReport, KubeletConfig};
-use crate::machine::{Fx, Kubelets, Purpose, Timer, token};
+use crate::config::KubeletConfig;
+use crate::machine::{Fx, Kubelets};
 use crate::rows::{Flag, InstanceState, Mark, PodRow, Stage, Step};
 use crate::table::{NodeRow, Power};
 
-/// How many images a node's status lists.
-const IMAGES_LISTED: usize = 50;
 /// The exit code of containers that were lost with their machine.
 const EXIT_CODE_LOST: i32 = 255;
 
@@ -42,7 +36,7 @@ impl Kubelets {
         let slot = match self.node_slots.get(&node.name) {
             Some(&slot) => {
                 let row = &mut self.nodes[slot as usize];
-                row.node = node;
+                row.take(node);
                 row.config = config;
                 slot
             }
@@ -60,133 +54,14 @@ impl Kubelets {
         let seed = self.seed;
         let row = &mut self.nodes[slot as usize];
         row.begin_life(now, seed);
-        row.conditions = ready_conditions(now);
         if row.node.meta.uid.is_unset() {
             self.register(now, slot, fx);
-        } else if differ(&row.node.conditions, &row.conditions) {
+        } else if row.differs_from(&row.node.conditions) {
             self.post_conditions(now, slot, fx);
         }
         if self.nodes[slot as usize].images.iter().next().is_some() {
             self.images_changed(now, slot, fx);
         }
-    }
-
-    /// Sends the registration.
-    pub(crate) fn register(&mut self, now: SimTime, slot: u32, fx: &mut Fx) {
-        let row = &self.nodes[slot as usize];
-        if !row.node.meta.uid.is_unset() {
-            return;
-        }
-        let mut node = (*row.node).clone();
-        node.conditions = row.conditions;
-        let request = Request::Create(Object::Node(Arc::new(node)));
-        let token = token(Purpose::Registration, slot, row.life);
-        fx.requests.push(Outgoing { token, send_at: now, request });
-    }
-
-    /// The registration was answered. If it was refused, it is tried again after a while.
-    pub(crate) fn registration_answered(&mut self, now: SimTime, slot: u32, reply: &Reply, fx: &mut Fx) {
-        let row = &mut self.nodes[slot as usize];
-        match reply {
-            Ok(Object::Node(node)) => {
-                row.node = Arc::clone(node);
-                self.compare_node(now, slot, fx);
-            }
-            Ok(_) => {}
-            Err(error) => {
-                // A node of this name exists: the watch will show it.
-                let known = error.reason == ErrorReason::AlreadyExists && !row.node.meta.uid.is_unset();
-                if !known {
-                    row.registration_failures += 1;
-                    let wait = Span::from_millis(100).times(1 << (row.registration_failures - 1).min(10));
-                    let at = now + wait.min(Span::from_secs(7));
-                    fx.timer(at, Timer::Register { node: slot, life: row.life });
-                }
-            }
-        }
-    }
-
-    /// The watch tells of a node.
-    pub(crate) fn watch_node(&mut self, now: SimTime, change: Change, node: &Arc<Node>, fx: &mut Fx) {
-        let Some(&slot) = self.node_slots.get(&node.name) else { return };
-        let row = &mut self.nodes[slot as usize];
-        if change == Change::Deleted || node.meta.resource_version < row.node.meta.resource_version {
-            return;
-        }
-        row.node = Arc::clone(node);
-        if row.power == Power::On {
-            self.compare_node(now, slot, fx);
-        }
-    }
-
-    /// Has the node's status posted at the next check if it is not what the kubelet says.
-    fn compare_node(&mut self, now: SimTime, slot: u32, fx: &mut Fx) {
-        let row = &mut self.nodes[slot as usize];
-        if row.node_check_at.is_none() && differ(&row.node.conditions, &row.conditions) {
-            let at = row.checks.next(now);
-            row.node_check_at = Some(at);
-            fx.timer(at, Timer::NodeCheck { node: slot, life: row.life });
-        }
-    }
-
-    /// Posts the node's status if it is not what the kubelet says.
-    pub(crate) fn check_node(&mut self, now: SimTime, slot: u32, fx: &mut Fx) {
-        let row = &mut self.nodes[slot as usize];
-        row.node_check_at = None;
-        if differ(&row.node.conditions, &row.conditions) {
-            self.post_conditions(now, slot, fx);
-        }
-    }
-
-    fn post_conditions(&mut self, now: SimTime, slot: u32, fx: &mut Fx) {
-        let row = &self.nodes[slot as usize];
-        let mut conditions = row.node.conditions;
-        for kind in OWN {
-            let wanted = row.conditions.get(kind);
-            conditions.set(kind, wanted.status, wanted.reason, wanted.message, now);
-        }
-        let target = ObjectRef { kind: Kind::Node, id: row.node.meta.id };
-        let request = Request::Patch { target, patch: Patch::NodeConditions(Box::new(conditions)) };
-        let token = token(Purpose::NodeStatus, slot, row.life);
-        fx.requests.push(Outgoing { token, send_at: now, request });
-    }
-
-    /// The post of a node's status was answered; a refused one is tried again at the next check.
-    pub(crate) fn node_status_answered(&mut self, now: SimTime, slot: u32, reply: &Reply, fx: &mut Fx) {
-        match reply {
-            Ok(Object::Node(node)) => self.watch_node(now, Change::Modified, node, fx),
-            Ok(_) => {}
-            Err(_) => self.compare_node(now, slot, fx),
-        }
-    }
-
-    /// The list of images has changed.
-    pub(crate) fn images_changed(&mut self, now: SimTime, slot: u32, fx: &mut Fx) {
-        let row = &mut self.nodes[slot as usize];
-        let ImageReport::Every(period) = row.config.report_images else { return };
-        if row.images_at.is_none() {
-            let at = now + period;
-            row.images_at = Some(at);
-            fx.timer(at, Timer::Images { node: slot, life: row.life });
-        }
-    }
-
-    /// Posts the list of images.
-    ///
-    /// Model: all images have one size, because nothing tells their sizes here.
-    pub(crate) fn post_images(&mut self, now: SimTime, slot: u32, fx: &mut Fx) {
-        let row = &mut self.nodes[slot as usize];
-        row.images_at = None;
-        let listed = row.images.iter().take(IMAGES_LISTED);
-        let images: Vec<_> =
-            listed.map(|name| NodeImage { names: Box::new([name]), size: IMAGE_SIZE }).collect();
-        let mut node = (*row.node).clone();
-        node.images = Some(images.into());
-        node.meta.resource_version = 0;
-        let request =
-            Request::Update { object: Object::Node(Arc::new(node)), subresource: Subresource::Status };
-        let token = token(Purpose::NodeStatus, slot, row.life);
-        fx.requests.push(Outgoing { token, send_at: now, request });
     }
 
     /// The machine loses power: its containers and its kubelet are no more. Nobody is told.
@@ -285,7 +160,7 @@ impl Kubelets {
                 self.reject(now, slot, &refusal, fx);
                 return;
             }
-            self.fail_pod(slot, refusal.reason, &refusal.message, Span::from_secs(1));
+            self.fail_pod(now, slot, refusal.reason, &refusal.message, Some(Span::from_secs(1)));
         }
         self.arm_deadline(slot, fx);
         if self.pods[slot].stage < Stage::Terminated {
@@ -297,6 +172,7 @@ impl Kubelets {
     /// The worker's memory of the pod is void, the runtime's is not.
     fn forget_work(&mut self, slot: usize) {
         let row = &mut self.pods[slot];
+        row.notice();
         let kept = [Flag::SandboxReady, Flag::SandboxMade, Flag::Counted, Flag::Rejected];
         row.forget_all_but(&kept);
         row.step = Step::Idle;
@@ -305,7 +181,7 @@ impl Kubelets {
         }
         row.last_sync = SimTime::from_nanos(i64::MIN);
         for instance in row.instances_mut() {
-            for mark in [Mark::Unseen, Mark::Stopping, Mark::ToKill, Mark::ToStart] {
+            for mark in [Mark::Stopping, Mark::ToKill, Mark::ToStart] {
                 instance.unmark(mark);
             }
         }
@@ -321,51 +197,6 @@ impl Kubelets {
         }
         self.forget_probes(slot);
     }
-}
-
-/// The node conditions that the kubelet owns.
-const OWN: [NodeConditionType; 4] = [
-    NodeConditionType::MemoryPressure,
-    NodeConditionType::DiskPressure,
-    NodeConditionType::PidPressure,
-    NodeConditionType::Ready,
-];
-
-/// The size that every image is said to have.
-const IMAGE_SIZE: Bytes = Bytes(120_000_000);
-
-/// The conditions of a healthy node.
-fn ready_conditions(now: SimTime) -> NodeConditions {
-    let mut conditions = NodeConditions::default();
-    for (kind, status, reason, message) in [
-        (
-            NodeConditionType::MemoryPressure,
-            ConditionStatus::False,
-            "KubeletHasSufficientMemory",
-            "kubelet has sufficient memory available",
-        ),
-        (
-            NodeConditionType::DiskPressure,
-            ConditionStatus::False,
-            "KubeletHasNoDiskPressure",
-            "kubelet has no disk pressure",
-        ),
-        (
-            NodeConditionType::PidPressure,
-            ConditionStatus::False,
-            "KubeletHasSufficientPID",
-            "kubelet has sufficient PID available",
-        ),
-        (NodeConditionType::Ready, ConditionStatus::True, "KubeletReady", "kubelet is posting ready status"),
-    ] {
-        conditions.set(kind, status, reason.into(), message.into(), now);
-    }
-    conditions
-}
-
-/// Whether a condition that the kubelet owns has another status than it says.
-fn differ(theirs: &NodeConditions, ours: &NodeConditions) -> bool {
-    OWN.iter().any(|&kind| theirs.get(kind).status != ours.get(kind).status)
 }
 
 /// What ran is lost; sandboxes are gone.

@@ -115,3 +115,94 @@ pub fn phase(view: PhaseView<'_>) -> PodPhase {
         (_, true) => PodPhase::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seatrial_api::container::RestartPolicy;
+    use seatrial_api::pod::LastTermination;
+    use seatrial_api::units::SimTime;
+
+    /// A status in a word: `run`, `run+` (started), `wait`, `wait1` (after an exit with code 1),
+    /// `end0`, `end1`.
+    fn status(name: &str, word: &str) -> ContainerStatus {
+        let code = word.chars().last().and_then(|digit| digit.to_digit(10)).map(|code| code as i32);
+        let last =
+            |code| LastTermination { finished: SimTime::ZERO, exit_code: code, reason: "Error".into() };
+        let (state, last) = match (&word[..3], code) {
+            ("run", _) => (ContainerState::Running { started: SimTime::ZERO }, None),
+            ("wai", code) => (ContainerState::Waiting { reason: "".into() }, code.map(last)),
+            (_, code) => {
+                let (started, finished) = (SimTime::ZERO, SimTime::ZERO);
+                let exit_code = code.unwrap_or(0);
+                (ContainerState::Terminated { started, finished, exit_code, reason: "".into() }, None)
+            }
+        };
+        let started = word.ends_with('+');
+        ContainerStatus { name: name.into(), state, last, restarts: 0, ready: started, started }
+    }
+
+    /// Containers by name: `i…` regular init, `s…` sidecar, `m…` main.
+    fn check(policy: RestartPolicy, words: &str, expected: PodPhase) {
+        let mut spec = PodSpec::new(Vec::new());
+        spec.restart_policy = policy;
+        let (mut init, mut main, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
+        for word in words.split(' ').filter(|word| !word.starts_with('!')) {
+            let (name, state) = word.split_once('=').expect("name=state");
+            let mut container = Container::new(name, "app:1");
+            statuses.push(status(name, state));
+            match name.as_bytes()[0] {
+                b'm' => main.push(container),
+                kind => {
+                    container.restart_policy = (kind == b's').then_some(RestartPolicy::Always);
+                    init.push(container);
+                }
+            }
+        }
+        (spec.init_containers, spec.containers) = (init.into(), main.into());
+        let view = PhaseView {
+            spec: &spec,
+            statuses: &statuses,
+            terminated: words.contains("!terminated"),
+            main_started: words.contains("!started"),
+        };
+        assert_eq!(phase(view), expected, "{policy:?}: {words}");
+    }
+
+    #[test]
+    fn the_phase_follows_the_containers() {
+        use PodPhase::{Failed, Pending, Running, Succeeded};
+        use RestartPolicy::{Always, Never, OnFailure};
+        for (policy, words, expected) in [
+            (Always, "m=wait", Pending),
+            (Always, "m=run+", Running),
+            (Always, "m=end1", Running),
+            (Always, "m=end0", Running),
+            (Always, "m=wait1", Running),
+            (Always, "m1=run+ m2=wait", Pending),
+            (Always, "m1=run+ m2=wait1", Running),
+            (Always, "m=end1 !terminated", Failed),
+            (Always, "m=end0 !terminated", Succeeded),
+            (OnFailure, "m=end0", Succeeded),
+            (OnFailure, "m=end1", Running),
+            (OnFailure, "m1=end0 m2=run+", Running),
+            (Never, "m1=end0 m2=end1", Failed),
+            (Never, "m1=end1 m2=run+", Running),
+            (Always, "i=run m=wait", Pending),
+            (Always, "i=end1 m=wait", Pending),
+            (Never, "i=end1 m=wait", Failed),
+            (OnFailure, "i=wait1 m=wait", Pending),
+            (Always, "i=end0 m=wait", Pending),
+            (Always, "i=end0 m=run+", Running),
+            (Always, "s=run m=wait", Pending),
+            (Always, "s=run+ m=run+", Running),
+            (Always, "s=run m=run+ !started", Running),
+            (Always, "s=run m=run+", Pending),
+            (Never, "s=run+ m=end0", Running),
+            (Never, "s=end1 m=end0", Succeeded),
+            (Always, "s=wait m=run+ !started", Pending),
+        ] {
+            check(policy, words, expected);
+        }
+    }
+}

@@ -4,6 +4,8 @@
 //! Model: upstream reads a pod before it writes its status. The reading takes its token of the
 //! client's limit; its answer is what the watch has told.
 
+use std::sync::Arc;
+
 use seatrial_api::machine::Outgoing;
 use seatrial_api::object::{Kind, ObjectRef};
 use seatrial_api::pod::{ConditionStatus, PodConditionType, PodPhase, PodReason, PodStatus};
@@ -22,21 +24,14 @@ const OWN: [PodConditionType; 4] = [
 ];
 
 impl Kubelets {
-    /// Takes the status as the newest; it is sent if it says anything new.
-    pub(crate) fn publish(&mut self, now: SimTime, slot: usize, status: PodStatus, fx: &mut Fx) {
-        if self.statuses[slot] == status {
-            return;
-        }
-        self.statuses[slot] = status;
-        self.send_soon(now, slot, fx);
-    }
-
     /// Says at once that the sandbox is there, without computing the rest anew.
     pub(crate) fn publish_sandbox(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
-        let mut status = self.statuses[slot].clone();
+        let conditions = &mut self.statuses[slot].conditions;
         let kind = PodConditionType::PodReadyToStartContainers;
-        status.conditions.set(kind, ConditionStatus::True, PodReason::None, now);
-        self.publish(now, slot, status, fx);
+        if !conditions.get(kind).is_true() {
+            conditions.set(kind, ConditionStatus::True, PodReason::None, now);
+            self.send_soon(now, slot, fx);
+        }
     }
 
     /// Sends the pod's newest status as soon as the worker is free.
@@ -163,7 +158,11 @@ impl Kubelets {
             theirs.status != ours.status || theirs.reason != ours.reason
         });
         let phase_differs = theirs.phase != ours.phase && !row.is(Flag::Held);
-        conditions_differ || phase_differs || theirs.containers != ours.containers || theirs.ip != ours.ip
+        let containers_differ = match (&theirs.containers, &ours.containers) {
+            (Some(theirs), Some(ours)) => !Arc::ptr_eq(theirs, ours) && theirs != ours,
+            (theirs, ours) => theirs.is_some() != ours.is_some(),
+        };
+        conditions_differ || phase_differs || containers_differ || theirs.ip != ours.ip
     }
 }
 

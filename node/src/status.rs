@@ -20,9 +20,6 @@ use crate::phase::{PhaseView, phase};
 use crate::policy::is_to_start;
 use crate::rows::{Flag, InstanceState, Mark, PodRow};
 
-/// Statuses of a pod's containers while they are put together.
-type Statuses = SmallVec<[ContainerStatus; 2]>;
-
 /// How much is over when a status is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
@@ -34,13 +31,11 @@ pub(crate) enum Outlook {
     Final,
 }
 
-/// What a status is computed from.
+/// What a status is computed from, besides the one before.
 #[derive(Clone, Copy)]
 pub(crate) struct StatusView<'a> {
     /// The row.
     pub row: &'a PodRow,
-    /// The status before.
-    pub old: &'a PodStatus,
     /// The address that pods in the node's network have.
     pub node_ip: u32,
     /// Texts.
@@ -49,45 +44,76 @@ pub(crate) struct StatusView<'a> {
     pub now: SimTime,
 }
 
-/// Computes the status.
-pub(crate) fn compute(view: StatusView<'_>, outlook: Outlook) -> PodStatus {
-    let StatusView { row, old, now, .. } = view;
-    let mut statuses = container_statuses(view);
+/// Brings a status up to date. Returns whether it has changed.
+pub(crate) fn refresh(view: StatusView<'_>, outlook: Outlook, status: &mut PodStatus) -> bool {
+    let spec = &*view.row.pod.spec;
+    if let ([], [only]) = (&*spec.init_containers, &*spec.containers) {
+        let mut statuses = [container_status(view, 0, only)];
+        let changed = settle(view, outlook, &mut statuses, status);
+        if status.containers.as_deref() != Some(&statuses[..]) {
+            status.containers = Some(Arc::new(statuses));
+            return true;
+        }
+        return changed;
+    }
+    let all = spec.all_containers().enumerate().zip(view.row.instances());
+    let mut statuses: SmallVec<[ContainerStatus; 2]> =
+        all.map(|((index, container), _)| container_status(view, index, container)).collect();
+    let changed = settle(view, outlook, &mut statuses, status);
+    if status.containers.as_deref() != Some(&statuses[..]) {
+        status.containers = Some(Arc::from(&statuses[..]));
+        return true;
+    }
+    changed
+}
+
+/// Everything but the list of containers. Returns whether anything has changed.
+fn settle(
+    view: StatusView<'_>,
+    outlook: Outlook,
+    statuses: &mut [ContainerStatus],
+    status: &mut PodStatus,
+) -> bool {
+    let row = view.row;
     if outlook == Outlook::Final {
-        close(view, &mut statuses);
+        close(view, statuses);
     }
-    let spec = &row.pod.spec;
-    let main_started =
-        row.instances()[row.first_main().min(row.instances().len())..].iter().any(|instance| {
-            instance.state != InstanceState::Absent && !instance.is(Mark::Stale) && row.is(Flag::SandboxReady)
-        });
+    let phase = next_phase(row, outlook, statuses, status.phase);
+    let mut changed = conditions(view, statuses, phase, &mut status.conditions);
+    if let Some(failure) = row.extra.as_ref().and_then(|extra| extra.failure.as_ref())
+        && phase == PodPhase::Failed
+        && status.text.as_ref() != Some(failure)
+    {
+        status.text = Some(Arc::clone(failure));
+        changed = true;
+    }
+    let ip = if row.pod.spec.host_network { view.node_ip } else { row.ip };
+    changed |= status.phase != phase || status.ip != ip || status.start_time.is_none();
+    status.phase = phase;
+    status.ip = ip;
+    status.start_time.get_or_insert_with(|| view.now.truncate_to_second());
+    changed
+}
+
+fn next_phase(row: &PodRow, outlook: Outlook, statuses: &[ContainerStatus], before: PodPhase) -> PodPhase {
+    let theirs = row.pod.status.phase;
+    if theirs.is_terminal() {
+        return theirs;
+    }
+    let failure = row.extra.as_ref().is_some_and(|extra| extra.failure.is_some());
+    if failure && !succeeded_anyway(row, statuses, outlook) {
+        return PodPhase::Failed;
+    }
+    let main = row.instances().get(row.first_main()..).unwrap_or_default();
+    let main_started = row.is(Flag::SandboxReady)
+        && main.iter().any(|instance| instance.state != InstanceState::Absent && !instance.is(Mark::Stale));
     let terminated = outlook != Outlook::Open;
-    let mut new_phase = phase(PhaseView { spec, statuses: &statuses, terminated, main_started });
-    if old.phase.is_terminal() && !new_phase.is_terminal() {
-        new_phase = old.phase;
-    }
-    if outlook == Outlook::Final && !new_phase.is_terminal() {
-        new_phase = PodPhase::Failed;
-    }
-    let failure = row.extra.as_ref().and_then(|extra| extra.failure.as_ref());
-    if failure.is_some() && !succeeded_anyway(row, &statuses, outlook) {
-        new_phase = PodPhase::Failed;
-    }
-    if row.pod.status.phase.is_terminal() {
-        new_phase = row.pod.status.phase;
-    }
-    let text = match failure {
-        Some(failure) if new_phase == PodPhase::Failed => Some(Arc::clone(failure)),
-        _ => old.text.clone(),
-    };
-    PodStatus {
-        conditions: conditions(view, &statuses, new_phase),
-        containers: Some(shared(old, &statuses)),
-        start_time: Some(old.start_time.unwrap_or(now.truncate_to_second())),
-        nominated_node: old.nominated_node,
-        text,
-        ip: if spec.host_network { view.node_ip } else { row.ip },
-        phase: new_phase,
+    let phase = phase(PhaseView { spec: &row.pod.spec, statuses, terminated, main_started });
+    match (phase.is_terminal(), before.is_terminal(), outlook) {
+        (true, _, _) => phase,
+        (false, true, _) => before,
+        (false, false, Outlook::Final) => PodPhase::Failed,
+        (false, false, Outlook::Open | Outlook::Terminated) => phase,
     }
 }
 
@@ -100,23 +126,6 @@ fn succeeded_anyway(row: &PodRow, statuses: &[ContainerStatus], outlook: Outlook
             .iter()
             .skip(row.first_main())
             .all(|status| matches!(status.state, ContainerState::Terminated { exit_code: 0, .. }))
-}
-
-/// The old allocation if nothing has changed.
-fn shared(old: &PodStatus, statuses: &[ContainerStatus]) -> Arc<[ContainerStatus]> {
-    match &old.containers {
-        Some(list) if **list == *statuses => Arc::clone(list),
-        _ => Arc::from(statuses),
-    }
-}
-
-fn container_statuses(view: StatusView<'_>) -> Statuses {
-    let spec = &view.row.pod.spec;
-    spec.all_containers()
-        .enumerate()
-        .zip(view.row.instances())
-        .map(|((index, container), _)| container_status(view, index, container))
-        .collect()
 }
 
 fn container_status(view: StatusView<'_>, index: usize, container: &Container) -> ContainerStatus {
@@ -170,7 +179,7 @@ fn default_reason(names: &Names, spec: &PodSpec) -> Symbol {
 
 /// Containers of which nothing is known when the pod is over count as failed (upstream
 /// `TerminatePod`): main ones if the pod was initialized, init ones up to the last that was begun.
-fn close(view: StatusView<'_>, statuses: &mut Statuses) {
+fn close(view: StatusView<'_>, statuses: &mut [ContainerStatus]) {
     let first_main = view.row.first_main().min(statuses.len());
     let (init, main) = statuses.split_at_mut(first_main);
     let begun = |status: &ContainerStatus| {
@@ -196,18 +205,28 @@ fn close(view: StatusView<'_>, statuses: &mut Statuses) {
     }
 }
 
-/// The conditions, with the times of those whose status stays.
-fn conditions(view: StatusView<'_>, statuses: &[ContainerStatus], phase: PodPhase) -> PodConditions {
+/// Brings the conditions up to date; those whose status stays keep their times. Returns whether
+/// any has changed.
+fn conditions(
+    view: StatusView<'_>,
+    statuses: &[ContainerStatus],
+    phase: PodPhase,
+    conditions: &mut PodConditions,
+) -> bool {
     use ConditionStatus::{False, True};
-    let mut conditions = view.old.conditions;
-    let mut set = |kind, status, reason| conditions.set(kind, status, reason, view.now);
+    let was_initialized = conditions.get(PodConditionType::Initialized).is_true();
+    let mut changed = false;
+    let mut set = |kind, status, reason| {
+        let old = conditions.get(kind);
+        if old.status != status || old.reason != reason {
+            conditions.set(kind, status, reason, view.now);
+            changed = true;
+        }
+    };
     let sandbox = if view.row.is(Flag::SandboxReady) { True } else { False };
     set(PodConditionType::PodReadyToStartContainers, sandbox, PodReason::None);
-
-    let was_initialized = view.old.conditions.get(PodConditionType::Initialized).is_true();
     let (status, reason) = initialized(view.row, statuses, phase, was_initialized);
     set(PodConditionType::Initialized, status, reason);
-
     let (containers_ready, reason) = containers_ready(view.row, statuses, phase);
     set(PodConditionType::ContainersReady, containers_ready, reason);
     let (ready, reason) = match containers_ready {
@@ -216,7 +235,7 @@ fn conditions(view: StatusView<'_>, statuses: &[ContainerStatus], phase: PodPhas
     };
     set(PodConditionType::Ready, ready, reason);
     set(PodConditionType::PodScheduled, True, PodReason::None);
-    conditions
+    changed
 }
 
 fn initialized(

@@ -4,14 +4,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use seatrial_api::client::TokenBucket;
-use seatrial_api::node::{Node, NodeConditions};
+use seatrial_api::node::{Node, NodeResources};
 use seatrial_api::resources::Resources;
+use seatrial_api::scheduling::TaintEffect;
 use seatrial_api::stream::Stream;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
 use crate::config::{KubeletConfig, PresentImages};
+use crate::preemption::Preemption;
 use crate::pulls::Puller;
+use crate::shutdown::Shutdown;
 
 /// The random streams of a kubelet.
 const PURPOSE_PHASES: u64 = 0x6b75_6265_6c65_7401;
@@ -105,6 +108,14 @@ pub(crate) enum Power {
 pub(crate) struct NodeRow {
     /// The newest version that is known.
     pub node: Arc<Node>,
+    /// Its row in the store.
+    pub id: u32,
+    /// Its address.
+    pub ip: u32,
+    /// What it has to give away.
+    pub allocatable: NodeResources,
+    /// Whether it has a taint that keeps pods from running.
+    pub no_execute: bool,
     /// The settings.
     pub config: Arc<KubeletConfig>,
     /// Whether it works.
@@ -144,10 +155,14 @@ pub(crate) struct NodeRow {
     pub images: Images,
     /// When the list of images is posted next.
     pub images_at: Option<SimTime>,
-    /// The conditions that the kubelet wants its node to have.
-    pub conditions: NodeConditions,
     /// When the node's own status is compared next.
     pub node_check_at: Option<SimTime>,
+    /// Until when the node says that it is short of memory.
+    pub pressure_until: Option<SimTime>,
+    /// Critical pods for which room is made.
+    pub preemptions: Vec<Preemption>,
+    /// The orderly shutdown under way.
+    pub shutdown: Option<Shutdown>,
     /// How often the registration has failed.
     pub registration_failures: u32,
 }
@@ -155,11 +170,17 @@ pub(crate) struct NodeRow {
 impl NodeRow {
     /// A row of a machine that is off.
     pub(crate) fn new(node: Arc<Node>, config: Arc<KubeletConfig>) -> NodeRow {
+        let allocatable = (*node.allocatable).clone();
+        let no_execute = keeps_off(&node);
         let never = Grid::new(SimTime::ZERO, Span::from_secs(1));
         NodeRow {
             images: Images::new(config.images.clone()),
             puller: Puller::new(&config),
             client: client(&config),
+            id: node.meta.id,
+            ip: node.ip,
+            allocatable,
+            no_execute,
             node,
             config,
             power: Power::Off,
@@ -177,10 +198,23 @@ impl NodeRow {
             queue: VecDeque::new(),
             check_at: None,
             images_at: None,
-            conditions: NodeConditions::default(),
             node_check_at: None,
+            pressure_until: None,
+            preemptions: Vec::new(),
+            shutdown: None,
             registration_failures: 0,
         }
+    }
+
+    /// Takes a new version of the node.
+    pub(crate) fn take(&mut self, node: Arc<Node>) {
+        self.id = node.meta.id;
+        self.ip = node.ip;
+        if !Arc::ptr_eq(&self.node.allocatable, &node.allocatable) {
+            self.allocatable = (*node.allocatable).clone();
+        }
+        self.no_execute = keeps_off(&node);
+        self.node = node;
     }
 
     /// Begins a new life of the kubelet: its periods start at phases of its own.
@@ -211,8 +245,15 @@ impl NodeRow {
         self.awaiting.clear();
         self.sending = None;
         self.queue.clear();
+        self.pressure_until = None;
+        self.preemptions.clear();
+        self.shutdown = None;
         self.registration_failures = 0;
     }
+}
+
+fn keeps_off(node: &Node) -> bool {
+    node.taints().iter().any(|taint| taint.effect == TaintEffect::NoExecute)
 }
 
 fn client(config: &KubeletConfig) -> TokenBucket {

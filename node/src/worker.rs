@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use seatrial_api::machine::Severity;
-use seatrial_api::pod::{PodStatus, StatusText};
+use seatrial_api::pod::StatusText;
 use seatrial_api::stream::Stream;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
 use crate::machine::{Fx, Kubelets, Timer};
 use crate::plan::{Plan, plan};
-use crate::rows::{Flag, Mark, Stage, Step};
-use crate::status::{Outlook, StatusView, compute};
+use crate::rows::{Flag, Stage, Step};
+use crate::status::{Outlook, StatusView, refresh};
 use crate::table::Power;
 
 /// The message of pods past their deadline.
@@ -34,7 +34,8 @@ impl Kubelets {
     pub(crate) fn advance(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
         loop {
             let row = &mut self.pods[slot];
-            if row.step != Step::Idle || !row.is(Flag::Pending) {
+            let held_up = row.is(Flag::AwaitsRoom) && row.stage == Stage::Sync;
+            if row.step != Step::Idle || !row.is(Flag::Pending) || held_up {
                 return;
             }
             let node = &self.nodes[row.node as usize];
@@ -87,12 +88,7 @@ impl Kubelets {
             let Some(slot) = self.slot(pod) else { continue };
             let row = &mut self.pods[slot];
             row.unset(Flag::AwaitsRelist);
-            let mut noticed = false;
-            for instance in row.instances_mut() {
-                noticed |= instance.is(Mark::Unseen);
-                instance.unmark(Mark::Unseen);
-            }
-            if noticed {
+            if row.notice() {
                 row.set(Flag::Pending);
             }
             self.advance(now, slot, fx);
@@ -101,11 +97,14 @@ impl Kubelets {
         self.due = due;
     }
 
-    /// The pod's status as of now.
-    pub(crate) fn status(&self, now: SimTime, slot: usize, outlook: Outlook) -> PodStatus {
+    /// Brings the pod's status up to date and publishes it if it says anything new.
+    pub(crate) fn publish(&mut self, now: SimTime, slot: usize, outlook: Outlook, fx: &mut Fx) {
         let row = &self.pods[slot];
-        let node_ip = self.nodes[row.node as usize].node.ip;
-        compute(StatusView { row, old: &self.statuses[slot], node_ip, names: &self.names, now }, outlook)
+        let node_ip = self.nodes[row.node as usize].ip;
+        let view = StatusView { row, node_ip, names: &self.names, now };
+        if refresh(view, outlook, &mut self.statuses[slot]) {
+            self.send_soon(now, slot, fx);
+        }
     }
 
     /// Publishes the status and then acts on the pod, if there is anything to do.
@@ -118,10 +117,8 @@ impl Kubelets {
             extra.back_off_until = None;
         }
         let first = self.statuses[slot].start_time.is_none();
-        let status = self.status(now, slot, Outlook::Open);
-        let over = status.phase.is_terminal();
-        self.publish(now, slot, status, fx);
-        if over {
+        self.publish(now, slot, Outlook::Open, fx);
+        if self.statuses[slot].phase.is_terminal() {
             let row = &mut self.pods[slot];
             row.stage = Stage::Terminating;
             row.last_sync = now;
@@ -166,7 +163,7 @@ impl Kubelets {
         if acted && !failed {
             // The runtime is listed for this pod at once.
             row.set(Flag::Fresh);
-            row.instances_mut().iter_mut().for_each(|instance| instance.unmark(Mark::Unseen));
+            row.notice();
         }
         if failed {
             self.requeue(now, slot, fx);
@@ -221,18 +218,16 @@ impl Kubelets {
         let row = &mut self.pods[slot];
         if row.stage == Stage::Sync {
             row.stage = Stage::Terminating;
-            if row.step == Step::Volumes {
-                // A wait for volumes is the one thing that a deletion interrupts.
-                row.step = Step::Idle;
-                row.last_sync = now;
-            }
+            // A wait for volumes is the one thing that a deletion interrupts.
+            row.stop_waiting_for_volumes(now);
         }
         self.trigger(now, slot, fx);
     }
 
     fn begin_terminating(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
-        let status = self.status(now, slot, Outlook::Open);
-        self.publish(now, slot, status, fx);
+        if !self.statuses[slot].phase.is_terminal() {
+            self.publish(now, slot, Outlook::Open, fx);
+        }
         self.stop_liveness(slot);
         self.start_kill(now, slot, fx);
     }
@@ -243,16 +238,22 @@ impl Kubelets {
         row.stage = Stage::Terminated;
         row.step = Step::Idle;
         row.last_sync = now;
-        row.instances_mut().iter_mut().for_each(|instance| instance.unmark(Mark::Unseen));
+        row.notice();
         if row.is_leaving() {
             row.set(Flag::Pending);
         }
         self.release(slot);
         self.drop_probes(slot);
-        let status = self.status(now, slot, Outlook::Terminated);
-        self.publish(now, slot, status, fx);
+        self.publish(now, slot, Outlook::Terminated, fx);
         if self.pods[slot].is(Flag::Held) {
             self.send_soon(now, slot, fx);
+        }
+        let node = self.pods[slot].node;
+        if !self.nodes[node as usize].preemptions.is_empty() {
+            self.continue_preemptions(now, node, fx);
+        }
+        if self.nodes[node as usize].shutdown.is_some() {
+            self.shutdown_goes_on(now, node, fx);
         }
     }
 
@@ -262,7 +263,6 @@ impl Kubelets {
         if !self.pods[slot].is_leaving() {
             return false;
         }
-        let status = self.status(now, slot, Outlook::Final);
         let row = &mut self.pods[slot];
         row.stage = Stage::Finished;
         row.last_sync = now;
@@ -270,7 +270,7 @@ impl Kubelets {
             self.remove_pod(slot);
             return true;
         }
-        self.publish(now, slot, status, fx);
+        self.publish(now, slot, Outlook::Final, fx);
         self.attend_soon(now, slot, fx);
         false
     }
@@ -299,15 +299,23 @@ impl Kubelets {
         self.trigger(now, slot, fx);
     }
 
-    /// The kubelet itself has decided that the pod fails: it is stopped with this grace. A sync of
-    /// it is still to be asked for.
-    pub(crate) fn fail_pod(&mut self, slot: usize, reason: &str, message: &str, grace: Span) {
+    /// The kubelet itself has decided that the pod fails: it is stopped, with this grace if it is
+    /// shorter than the pod's. A sync of it is still to be asked for.
+    pub(crate) fn fail_pod(
+        &mut self,
+        now: SimTime,
+        slot: usize,
+        reason: &str,
+        message: &str,
+        grace: Option<Span>,
+    ) {
         let row = &mut self.pods[slot];
         let extra = row.extra_mut();
         extra.failure = Some(failure(reason, message));
-        extra.grace_override = Some(grace);
+        extra.grace_override = grace;
         if row.stage == Stage::Sync {
             row.stage = Stage::Terminating;
+            row.stop_waiting_for_volumes(now);
         }
     }
 }

@@ -33,6 +33,7 @@ enum What {
     Metrics(Token, Result<Vec<PodMetrics>, ApiError>),
     Watch(WatchEvent),
     Timer(ControllerTimer),
+    Run(u32),
     Stop(u32),
 }
 
@@ -45,8 +46,10 @@ pub(crate) struct World {
     pub(crate) history: Vec<(SimTime, WatchEvent)>,
     /// How many timers the controllers have been fired.
     pub(crate) timers_fired: usize,
-    /// What each pod of an app uses, in millicores, by the label `app`.
-    pub(crate) usage: BTreeMap<&'static str, i64>,
+    /// Since when which app (by the label `app`) has which load in millicores.
+    loads: Vec<(SimTime, &'static str, i64)>,
+    /// The node on which new pods run, a second after they were made.
+    pub(crate) run_on: Option<&'static str>,
     manager: ControllerManager,
     pending: BTreeMap<(SimTime, u64), What>,
     sequence: u64,
@@ -70,7 +73,8 @@ impl World {
             decisions: Vec::new(),
             history: Vec::new(),
             timers_fired: 0,
-            usage: BTreeMap::new(),
+            loads: Vec::new(),
+            run_on: None,
             manager: ControllerManager::new(config),
             pending: BTreeMap::new(),
             sequence: 0,
@@ -217,6 +221,11 @@ impl World {
         self.patch(Kind::Pod, pod, Patch::PodCondition { kind, status, reason, message: None });
     }
 
+    /// The ready pods of an app share this load from now on, as samples show every 5 s.
+    pub(crate) fn set_load(&mut self, app: &'static str, millicores: i64) {
+        self.loads.push((self.now, app, millicores));
+    }
+
     /// The stored object in a row.
     pub(crate) fn get<T: Typed>(&self, id: u32) -> &Arc<T> {
         self.server.typed::<T>(id).expect("the object exists")
@@ -312,7 +321,20 @@ impl World {
                 self.timers_fired += 1;
                 self.input(Input::Timer(timer));
             }
+            What::Run(pod) => self.run_pod(pod),
             What::Stop(pod) => self.end(pod),
+        }
+    }
+
+    fn run_pod(&mut self, pod: u32) {
+        let (Some(node), true) = (self.run_on, self.exists(Kind::Pod, pod)) else { return };
+        if self.request(Request::Bind { pod, node: Symbol::new(node) }).is_ok() {
+            let mut status = self.get::<Pod>(pod).status.clone();
+            status.phase = PodPhase::Running;
+            status.start_time = Some(self.now);
+            status.ip = 1000 + pod;
+            status.conditions.set(PodConditionType::Ready, ConditionStatus::True, PodReason::None, self.now);
+            self.patch(Kind::Pod, pod, Patch::PodStatus(Box::new(status)));
         }
     }
 
@@ -336,16 +358,20 @@ impl World {
         selector: &seatrial_api::labels::Selector,
     ) -> Result<Vec<PodMetrics>, ApiError> {
         let window = Span::from_secs(10);
+        let phase = Span::from_millis(500);
+        let refreshed = SimTime::from_secs((self.now - phase).nanos() / 5_000_000_000 * 5) + phase;
         let pods = self.server.list_typed::<Pod>();
         let pods = pods.filter(|pod| pod.meta.namespace == namespace && selector.matches(&pod.meta.labels));
-        let sample = |pod: &Arc<Pod>| {
+        let pods: Vec<&Arc<Pod>> = pods.filter(|pod| pod.is_ready() && pod.is_active()).collect();
+        let count = pods.len() as i64;
+        let sample = |pod: &&Arc<Pod>| {
             let app = pod.meta.labels.get(Symbol::new("app"))?;
-            let cpu = *self.usage.get(app.as_str())?;
-            let running = pod.status.phase == PodPhase::Running;
-            let (cpu, memory, sampled_at) = (MilliCpu(cpu), Bytes(1 << 20), self.now);
-            running.then_some(PodMetrics { pod: pod.meta.id, cpu, memory, sampled_at, window })
+            let mut loads = self.loads.iter().rev();
+            let load = loads.find(|load| load.0 <= refreshed && app == load.1)?.2;
+            let cpu = MilliCpu(load / count);
+            Some(PodMetrics { pod: pod.meta.id, cpu, memory: Bytes(1 << 20), sampled_at: refreshed, window })
         };
-        Ok(pods.filter_map(sample).collect())
+        Ok(pods.iter().filter_map(sample).collect())
     }
 
     fn input(&mut self, input: Input<'_, ControllerTimer>) {
@@ -370,6 +396,9 @@ impl World {
     fn publish(&mut self, events: Vec<WatchEvent>) {
         for event in events {
             self.history.push((self.now, event.clone()));
+            if let (Object::Pod(pod), Change::Added, Some(_)) = (&event.object, event.change, self.run_on) {
+                self.push(Span::from_secs(1), What::Run(pod.meta.id));
+            }
             if let Object::Pod(pod) = &event.object
                 && event.change == Change::Modified
                 && pod.meta.deletion().is_some_and(|deletion| deletion.grace_seconds > 0)
