@@ -42,6 +42,21 @@ impl Bitset {
         self.words.get(member / 64).is_some_and(|word| word >> (member % 64) & 1 == 1)
     }
 
+    /// Adds the members of a word.
+    pub(crate) fn insert_word(&mut self, index: usize, word: u64) {
+        if index >= self.words.len() {
+            self.words.resize(index + 1, 0);
+        }
+        self.words[index] |= word;
+    }
+
+    /// Takes over from `other` what it says about the members of `of`.
+    pub(crate) fn replace(&mut self, of: &Bitset, other: &Bitset) {
+        for (index, word) in self.words.iter_mut().enumerate() {
+            *word = *word & !of.word(index) | other.word(index) & of.word(index);
+        }
+    }
+
     /// The word with this index; zero beyond the end.
     pub(crate) fn word(&self, index: usize) -> u64 {
         self.words.get(index).copied().unwrap_or(0)

@@ -337,6 +337,7 @@ impl Play {
             stream: &mut stream,
             exhaustive: true,
             candidates: Vec::new(),
+            costs: None,
         };
         let result = post_filter(&mut context);
         let candidates = std::mem::take(&mut context.candidates);

@@ -32,7 +32,7 @@ pub(crate) use eligibility::{Eligibilities, EligibilityId, node_constraint};
 pub(crate) use index::Index;
 pub(crate) use pod_sets::{Membership, Role, SetId};
 pub(crate) use templates::TemplateId;
-pub(crate) use topology::{NO_DOMAIN, Topology, TopologyId};
+pub(crate) use topology::{Topology, TopologyId};
 
 use node_tree::{NodeTree, zone_key};
 
@@ -55,11 +55,22 @@ struct ImageSummary {
     nodes: u32,
 }
 
-/// A row that changed, and whether it changed in what its object says.
+/// A row that changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowChange {
     pub(crate) row: u32,
-    pub(crate) of_object: bool,
+    pub(crate) kind: RowChangeKind,
+}
+
+/// What changed about a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RowChangeKind {
+    /// What the node's object says.
+    Object,
+    /// Which pods are on the node.
+    Pods,
+    /// What is known of a pod on the node.
+    PodStatus,
 }
 
 /// The cluster as the scheduler knows it.
@@ -83,6 +94,8 @@ pub struct Cluster {
     changes: Vec<RowChange>,
     changes_before: u64,
     pub(crate) index: Index,
+    /// How many pods there are of each priority.
+    priorities: BTreeMap<i32, u32>,
     images: FxHashMap<Symbol, ImageSummary>,
     /// Changes when it changes how widely images are spread.
     pub(crate) images_epoch: u64,
@@ -170,13 +183,17 @@ impl Cluster {
         self.changes.get(from as usize..)
     }
 
-    fn note_change(&mut self, row: u32, of_object: bool) {
+    fn note_change(&mut self, row: u32, kind: RowChangeKind) {
+        // Rows that are not visible yet come with a new epoch.
+        if row as usize >= self.visible {
+            return;
+        }
         if self.changes.len() >= CHANGES_PER_ROW * self.nodes.len() + 1024 {
             let forgotten = self.changes.len() / 2;
             self.changes.drain(..forgotten);
             self.changes_before += forgotten as u64;
         }
-        self.changes.push(RowChange { row, of_object });
+        self.changes.push(RowChange { row, kind });
     }
 
     /// Adds a node or replaces its object. It takes effect with the next [`Cluster::refresh`].
@@ -209,7 +226,7 @@ impl Cluster {
             && old.allocatable == node.allocatable
             && old.images() == node.images();
         if !unchanged {
-            self.note_change(row, true);
+            self.note_change(row, RowChangeKind::Object);
         }
     }
 
@@ -268,7 +285,8 @@ impl Cluster {
         self.nodes[row as usize].add_pod(pod, template);
         self.index.pod_added(template, pod, row as usize);
         self.volumes.pod_added(pod);
-        self.note_change(row, false);
+        *self.priorities.entry(pod.spec.priority()).or_default() += 1;
+        self.note_change(row, RowChangeKind::Pods);
     }
 
     /// A pod is no longer on a node.
@@ -279,7 +297,19 @@ impl Cluster {
         self.order_stale |= info.node().is_none() && info.pods().is_empty();
         self.index.pod_removed(removed.template, &removed.pod, row as usize);
         self.volumes.pod_removed(&removed.pod);
-        self.note_change(row, false);
+        let priority = removed.pod.spec.priority();
+        if let Some(count) = self.priorities.get_mut(&priority) {
+            *count -= 1;
+            if *count == 0 {
+                self.priorities.remove(&priority);
+            }
+        }
+        self.note_change(row, RowChangeKind::Pods);
+    }
+
+    /// Whether there are pods of lower priority on nodes.
+    pub(crate) fn has_pods_below(&self, priority: i32) -> bool {
+        self.priorities.first_key_value().is_some_and(|(&lowest, _)| lowest < priority)
     }
 
     /// A pod on a node changed.
@@ -293,10 +323,13 @@ impl Cluster {
         }
         let Some(&row) = self.rows.get(&node) else { return };
         self.nodes[row as usize].replace_pod(pod);
+        if old.status.start_time != pod.status.start_time {
+            self.note_change(row, RowChangeKind::PodStatus);
+        }
         if !old.meta.is_deleting() && pod.meta.is_deleting() {
             let template = self.index.template(pod, &self.namespaces);
             self.index.pod_terminates(template, row as usize);
-            self.note_change(row, false);
+            self.note_change(row, RowChangeKind::Pods);
         }
     }
 

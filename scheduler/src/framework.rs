@@ -10,8 +10,8 @@ mod state;
 mod status;
 
 pub use plugin::{
-    Cycle, EventContext, Hint, MAX_NODE_SCORE, Normalization, Plugin, Points, PreBindProgress, PreFilter,
-    Restriction, Scope, normalize_by_max, normalized,
+    Cycle, EventContext, Hint, Indexed, MAX_NODE_SCORE, Normalization, Plugin, Points, PreBindProgress,
+    PreFilter, Restriction, Scope, normalize_by_max, normalized,
 };
 pub use profile::{PluginId, PluginSet, Profile};
 pub use state::CycleState;

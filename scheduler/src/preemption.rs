@@ -11,8 +11,10 @@ use seatrial_api::stream::Stream;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::SimTime;
 
+use crate::bitset::members;
 use crate::cluster::{Cluster, NodeInfo};
 use crate::config::{PreemptionArgs, TieBreak};
+use crate::fast::{Cost, VictimCache};
 use crate::framework::{Code, CycleState, Profile, Reason, fit_message};
 use crate::queue::Nominations;
 use crate::schedule::{Diagnosis, View, add_pod, passes_with_nominated, remove_pod};
@@ -32,6 +34,8 @@ pub struct PostFilterContext<'a> {
     pub(crate) exhaustive: bool,
     /// All candidates that were found, for those who want to see them.
     pub(crate) candidates: Vec<Candidate>,
+    /// What evictions on a node cost, as far as it is remembered.
+    pub(crate) costs: Option<&'a mut VictimCache>,
 }
 
 /// The answer of a PostFilter plugin.
@@ -116,22 +120,109 @@ pub(crate) fn preempt(context: &mut PostFilterContext<'_>, arguments: Preemption
     if let Some(text) = ineligible(context) {
         return PostFilter::Unschedulable(format!("preemption: {text}"));
     }
-    let mut refusals = Refusals::default();
+    if !context.explain && !context.cluster.has_pods_below(context.pod.spec.priority()) {
+        return PostFilter::Unhelpful(String::new());
+    }
     let potential = potential_nodes(context);
+    if !context.explain
+        && let Some(chosen) = preempt_by_costs(context, arguments, &potential)
+    {
+        return chosen;
+    }
+    let mut refusals = Refusals::default();
     let candidates = dry_run(context, arguments, &potential, &mut refusals);
     if candidates.is_empty() {
         let message = refusals.message(context.cluster.node_count());
         return PostFilter::Unhelpful(format!("preemption: {message}"));
     }
     let best = best_candidates(&candidates);
-    let chosen = match context.ties {
-        TieBreak::First => best.iter().copied().min_by_key(|&index| candidates[index].node),
-        TieBreak::Seeded if best.len() > 1 => Some(best[context.stream.below(best.len() as u64) as usize]),
-        TieBreak::Seeded => best.first().copied(),
-    };
-    let chosen = chosen.expect("invariant: of some candidates one is best");
+    let names = best.iter().map(|&index| candidates[index].node);
+    let chosen = best[break_tie(context.ties, context.stream, names)];
     context.candidates = candidates;
     PostFilter::Preempt(context.candidates[chosen].clone())
+}
+
+/// Which of several equally good nodes is taken, as an index into them.
+fn break_tie(ties: TieBreak, stream: &mut Stream, names: impl ExactSizeIterator<Item = Symbol>) -> usize {
+    match ties {
+        TieBreak::First => names.enumerate().min_by_key(|(_, name)| *name).map_or(0, |(index, _)| index),
+        TieBreak::Seeded if names.len() > 1 => stream.below(names.len() as u64) as usize,
+        TieBreak::Seeded => 0,
+    }
+}
+
+/// The same choice from remembered costs: only nodes that changed are tried. `None` if nothing can
+/// be remembered for the pod.
+fn preempt_by_costs(
+    context: &mut PostFilterContext<'_>,
+    arguments: PreemptionArgs,
+    potential: &[usize],
+) -> Option<PostFilter> {
+    let (cluster, nominations, pod) = (context.cluster, context.nominations, context.pod);
+    let cache = context.costs.take()?;
+    let costs = cache.costs(cluster, nominations, pod)?;
+    if potential.is_empty() {
+        return Some(PostFilter::Unhelpful(String::new()));
+    }
+    let (offset, enough) = sample(context.exhaustive, context.stream, arguments, potential.len());
+    let budgets: Vec<_> = cluster.budgets().cloned().collect();
+    let view = View { cluster, profile: context.profile, nominations, pod, explain: false };
+    let own_row = nominations.of(pod.meta.id).and_then(|node| cluster.position(node));
+    let (mut kind, mut violating) = (0, 0);
+    let mut best: Vec<usize> = Vec::new();
+    let mut least: Option<Harm> = None;
+    for step in 0..potential.len() {
+        let row = potential[(offset + step) % potential.len()];
+        let mut cost = costs[row];
+        if cost == Cost::Unknown || Some(row) == own_row {
+            cost = match victims_on(view, context.state, cluster.node_at(row), &budgets) {
+                Ok(candidate) => Cost::Candidate(harm(&candidate)),
+                Err(_) => Cost::NoCandidate,
+            };
+            // On the pod's own node its own nomination does not count, so that is true for no other.
+            if Some(row) != own_row {
+                costs[row] = cost;
+            }
+        }
+        let Cost::Candidate(harm) = cost else { continue };
+        if least.is_none_or(|least| harm < least) {
+            best.clear();
+            least = Some(harm);
+        }
+        if least == Some(harm) {
+            best.push(row);
+        }
+        if harm.violations == 0 {
+            kind += 1
+        } else {
+            violating += 1
+        }
+        if kind > 0 && kind + violating >= enough {
+            break;
+        }
+    }
+    if best.is_empty() {
+        return Some(PostFilter::Unhelpful(String::new()));
+    }
+    let names = best.iter().map(|&row| cluster.node_at(row).name());
+    let row = best[break_tie(context.ties, context.stream, names)];
+    let candidate = victims_on(view, context.state, cluster.node_at(row), &budgets);
+    Some(PostFilter::Preempt(candidate.expect("invariant: what made room a moment ago still does")))
+}
+
+/// From which node on evictions are tried, and how many candidates are enough.
+fn sample(
+    exhaustive: bool,
+    stream: &mut Stream,
+    arguments: PreemptionArgs,
+    potential: usize,
+) -> (usize, usize) {
+    if exhaustive {
+        (0, potential)
+    } else {
+        let offset = stream.below(potential as u64) as usize;
+        (offset, candidates_to_find(arguments, potential))
+    }
 }
 
 /// Why the pod may not preempt.
@@ -141,7 +232,7 @@ fn ineligible(context: &PostFilterContext<'_>) -> Option<&'static str> {
         return Some("not eligible due to preemptionPolicy=Never.");
     }
     let node = pod.status.nominated_node?;
-    if context.diagnosis.code_of(node) == Code::Unresolvable {
+    if context.diagnosis.code_of(context.cluster, node) == Code::Unresolvable {
         return None;
     }
     let waits =
@@ -161,6 +252,9 @@ fn is_terminating_by_preemption(pod: &Pod) -> bool {
 /// Positions of the nodes that were rejected in a way that evictions may change, in visiting order.
 fn potential_nodes(context: &PostFilterContext<'_>) -> Vec<usize> {
     let diagnosis = context.diagnosis;
+    if let Some(helpful) = &diagnosis.helpful {
+        return members(helpful.words()).collect();
+    }
     let absent_helps = diagnosis.absent.as_ref().is_some_and(|absent| absent.code == Code::Unschedulable);
     let codes: BTreeMap<Symbol, Code> =
         diagnosis.rejections.iter().map(|rejection| (rejection.node, rejection.code)).collect();
@@ -210,12 +304,7 @@ fn dry_run(
     if potential.is_empty() {
         return Vec::new();
     }
-    let (offset, enough) = if context.exhaustive {
-        (0, potential.len())
-    } else {
-        let offset = context.stream.below(potential.len() as u64) as usize;
-        (offset, candidates_to_find(arguments, potential.len()))
-    };
+    let (offset, enough) = sample(context.exhaustive, context.stream, arguments, potential.len());
     let budgets: Vec<_> = context.cluster.budgets().cloned().collect();
     let view = View {
         cluster: context.cluster,
@@ -329,16 +418,30 @@ pub(crate) fn best_candidates(candidates: &[Candidate]) -> Vec<usize> {
     (0..candidates.len()).filter(|&index| Some(keys[index]) == least).collect()
 }
 
-fn harm(candidate: &Candidate) -> (usize, i32, i64, usize, Reverse<SimTime>) {
-    let priorities = candidate.victims.iter().map(|pod| pod.spec.priority());
-    let highest = candidate.victims.first().map_or(i32::MIN, |pod| pod.spec.priority());
-    let sum = priorities.map(|priority| i64::from(priority) + (1i64 << 31)).sum();
-    let most_important = candidate.victims.iter().map(|pod| pod.spec.priority()).max();
-    let earliest = candidate
-        .victims
+/// What evicting a candidate's victims does, the least of which is best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Harm {
+    violations: usize,
+    highest_priority: i32,
+    priorities: i64,
+    victims: usize,
+    start: Reverse<SimTime>,
+}
+
+fn harm(candidate: &Candidate) -> Harm {
+    let priority = |pod: &Arc<Pod>| pod.spec.priority();
+    let victims = &candidate.victims;
+    let most_important = victims.iter().map(priority).max();
+    let earliest = victims
         .iter()
-        .filter(|pod| Some(pod.spec.priority()) == most_important)
+        .filter(|pod| Some(priority(pod)) == most_important)
         .map(|pod| pod.status.start_time.unwrap_or(SimTime::MAX))
         .min();
-    (candidate.violations, highest, sum, candidate.victims.len(), Reverse(earliest.unwrap_or(SimTime::MAX)))
+    Harm {
+        violations: candidate.violations,
+        highest_priority: victims.first().map_or(i32::MIN, priority),
+        priorities: victims.iter().map(|pod| i64::from(priority(pod)) + (1i64 << 31)).sum(),
+        victims: victims.len(),
+        start: Reverse(earliest.unwrap_or(SimTime::MAX)),
+    }
 }

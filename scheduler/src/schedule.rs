@@ -8,6 +8,7 @@ use std::sync::Arc;
 use seatrial_api::pod::Pod;
 use seatrial_api::symbol::Symbol;
 
+use crate::bitset::Bitset;
 use crate::cluster::{Cluster, NodeInfo};
 use crate::framework::{
     Code, Cycle, CycleState, Normalization, PluginId, PluginSet, PreFilter, Profile, Reason, Verdict, Why,
@@ -61,6 +62,9 @@ pub struct Diagnosis {
     pub rejectors: PluginSet,
     /// The message of a PreFilter rejection.
     pub pre_filter_message: Option<String>,
+    /// The nodes that were rejected in a way that evicting pods may help against, by position in the
+    /// visiting order, where rejections are not listed.
+    pub(crate) helpful: Option<Bitset>,
 }
 
 impl Diagnosis {
@@ -83,7 +87,11 @@ impl Diagnosis {
     }
 
     /// How a node was rejected; `Unresolvable` if nothing is known of it.
-    pub(crate) fn code_of(&self, node: Symbol) -> Code {
+    pub(crate) fn code_of(&self, cluster: &Cluster, node: Symbol) -> Code {
+        if let Some(helpful) = &self.helpful {
+            let helps = cluster.position(node).is_some_and(|position| helpful.contains(position));
+            return if helps { Code::Unschedulable } else { Code::Unresolvable };
+        }
         let found = self.rejections.iter().find(|rejection| rejection.node == node);
         let absent = self.absent.as_ref().map_or(Code::Unresolvable, |absent| absent.code);
         found.map_or(absent, |rejection| rejection.code)

@@ -22,6 +22,7 @@ use seatrial_api::units::SimTime;
 
 use crate::cluster::Cluster;
 use crate::config::{ClientRate, ConfigurationError, SchedulerConfiguration};
+use crate::fast::FastPath;
 use crate::framework::{Plugin, Profile};
 use crate::queue::{Nominations, Place, PodTable, SchedulingQueue};
 
@@ -56,6 +57,8 @@ pub struct Scheduler {
     /// Where the next walk over the nodes begins.
     start: usize,
     stream: Stream,
+    /// Absent where every decision is made by the plain path.
+    fast: Option<Box<FastPath>>,
     client: TokenBucket,
     /// When the cycle that was begun last is over.
     busy_until: SimTime,
@@ -111,6 +114,7 @@ impl Scheduler {
         }
         Ok(Scheduler {
             queue: SchedulingQueue::new(configuration.pod_initial_backoff, configuration.pod_max_backoff),
+            fast: Some(Box::new(FastPath::new(&profiles))),
             stream: Stream::new(configuration.seed, 0, STREAM_PURPOSE),
             configuration: Arc::new(configuration),
             profiles: profiles.into(),
@@ -129,6 +133,13 @@ impl Scheduler {
             last_victims: BTreeMap::new(),
             pre_bindings: FxHashMap::default(),
         })
+    }
+
+    /// The same scheduler without its fast path: every decision is a loop over nodes and plugins. It
+    /// decides the same; this is what the fast path is tested against.
+    pub fn without_fast_path(mut self) -> Scheduler {
+        self.fast = None;
+        self
     }
 
     /// The kinds of objects that the scheduler watches.

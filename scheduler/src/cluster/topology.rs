@@ -10,7 +10,7 @@ use crate::bitset::Bitset;
 pub(crate) type TopologyId = usize;
 
 /// Where a node has no domain.
-pub(crate) const NO_DOMAIN: u32 = u32::MAX;
+const NO_DOMAIN: u32 = u32::MAX;
 
 /// Up to so many domains have a bitset each.
 const MAX_MASKS: usize = 64;

@@ -9,7 +9,9 @@ use seatrial_api::units::Span;
 
 use super::state::CycleState;
 use super::status::{Code, Reason, Verdict, Why};
-use crate::cluster::{Cluster, NodeInfo};
+use crate::cluster::{Cluster, Content, NodeInfo};
+use crate::plugins::inter_pod_affinity::InterPodAffinity;
+use crate::plugins::topology_spread::PodTopologySpread;
 use crate::preemption::{PostFilter, PostFilterContext};
 use crate::queue::{ClusterEvent, Interests};
 
@@ -115,6 +117,23 @@ pub trait Plugin: Send + Sync {
     /// How far Filter and Score look.
     fn scope(&self) -> Scope;
 
+    /// Adds what Filter and Score read of a pod, for plugins of scope Node and Usage: pods for which
+    /// all plugins read the same are one class. The default is the specification as a whole.
+    fn reads(&self, pod: &Pod, content: &mut Content) {
+        content.address(&*pod.spec);
+    }
+
+    /// Whether Filter or Score can make a difference to pods with this specification.
+    fn concerns(&self, pod: &Pod) -> bool {
+        let _ = pod;
+        true
+    }
+
+    /// For plugins of scope Cluster: that the framework keeps an index for this one.
+    fn indexed(&self) -> Option<Indexed<'_>> {
+        None
+    }
+
     /// PreEnqueue: a reason to keep the pod out of the queue.
     fn pre_enqueue(&self, pod: &Pod) -> Option<Reason> {
         let _ = pod;
@@ -216,6 +235,15 @@ pub trait Plugin: Send + Sync {
         let _ = (context, event);
         Hint::Queue
     }
+}
+
+/// The plugins of scope Cluster for which the framework keeps an index.
+#[derive(Clone, Copy, Debug)]
+pub enum Indexed<'a> {
+    /// PodTopologySpread.
+    TopologySpread(&'a PodTopologySpread),
+    /// InterPodAffinity.
+    InterPodAffinity(&'a InterPodAffinity),
 }
 
 /// How far the preparations for binding are.

@@ -9,7 +9,7 @@ use seatrial_api::version::KubernetesVersion;
 use smallvec::SmallVec;
 
 use super::fit::ResourceName;
-use crate::cluster::{Cluster, NodeInfo};
+use crate::cluster::{Cluster, Content, NodeInfo};
 use crate::framework::{Cycle, CycleState, MAX_NODE_SCORE, Plugin, Points, Scope};
 
 /// The plugin.
@@ -69,6 +69,10 @@ impl Plugin for BalancedAllocation {
 
     fn scope(&self) -> Scope {
         Scope::Usage
+    }
+
+    fn reads(&self, pod: &Pod, content: &mut Content) {
+        content.resources(&pod.spec.derived.requests);
     }
 
     fn pre_score(&self, _: &Cluster, pod: &Arc<Pod>, _: &[&NodeInfo], _: &mut CycleState) -> bool {

@@ -1,5 +1,8 @@
 //! DefaultBinder: binds by the pod's binding subresource.
 
+use seatrial_api::pod::Pod;
+
+use crate::cluster::Content;
 use crate::framework::{Plugin, Points, Scope};
 
 /// The plugin. The request itself is the scheduler's effect.
@@ -17,5 +20,9 @@ impl Plugin for DefaultBinder {
 
     fn scope(&self) -> Scope {
         Scope::Node
+    }
+
+    fn reads(&self, pod: &Pod, content: &mut Content) {
+        let _ = (pod, content);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use seatrial_api::pod::Pod;
 
-use crate::cluster::{Cluster, NodeInfo};
+use crate::cluster::{Cluster, Content, NodeInfo};
 use crate::framework::{Cycle, CycleState, EventContext, Hint, Plugin, Points, PreFilter, Scope};
 use crate::preemption::{PostFilter, PostFilterContext};
 use crate::queue::{ClusterEvent, EventKind, Interests};
@@ -25,6 +25,14 @@ impl Plugin for DynamicResources {
 
     fn scope(&self) -> Scope {
         Scope::Node
+    }
+
+    fn concerns(&self, _: &Pod) -> bool {
+        false
+    }
+
+    fn reads(&self, pod: &Pod, content: &mut Content) {
+        let _ = (pod, content);
     }
 
     fn pre_filter(&self, _: &Cluster, _: &Arc<Pod>, state: &mut CycleState) -> PreFilter {

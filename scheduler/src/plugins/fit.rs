@@ -9,7 +9,7 @@ use seatrial_api::pod::Pod;
 use seatrial_api::resources::Resources;
 use seatrial_api::symbol::Symbol;
 
-use crate::cluster::NodeInfo;
+use crate::cluster::{Content, NodeInfo};
 use crate::config::{ConfigurationError, NodeResourcesFitArgs, ScoringStrategy, ShapePoint};
 use crate::framework::{
     Code, Cycle, EventContext, Hint, MAX_NODE_SCORE, Plugin, Points, Reason, Scope, Verdict, Why,
@@ -213,6 +213,12 @@ impl Plugin for NodeResourcesFit {
 
     fn scope(&self) -> Scope {
         Scope::Usage
+    }
+
+    fn reads(&self, pod: &Pod, content: &mut Content) {
+        content.resources(&pod.spec.derived.requests);
+        content.number(pod.spec.derived.non_zero_cpu.get());
+        content.number(pod.spec.derived.non_zero_memory.get());
     }
 
     fn filter(&self, cycle: Cycle<'_>, node: &NodeInfo, why: &mut Why) -> Verdict {

@@ -2,7 +2,9 @@
 
 use seatrial_api::symbol::Symbol;
 
-use crate::cluster::NodeInfo;
+use seatrial_api::pod::Pod;
+
+use crate::cluster::{Content, NodeInfo};
 use crate::framework::{Cycle, MAX_NODE_SCORE, Plugin, Points, Scope};
 
 /// The plugin.
@@ -37,6 +39,13 @@ impl Plugin for ImageLocality {
 
     fn scope(&self) -> Scope {
         Scope::Node
+    }
+
+    fn reads(&self, pod: &Pod, content: &mut Content) {
+        content.number(pod.spec.init_containers.len() as i64);
+        for container in pod.spec.all_containers() {
+            content.symbol(container.image);
+        }
     }
 
     fn score(&self, cycle: Cycle<'_>, node: &NodeInfo) -> i64 {

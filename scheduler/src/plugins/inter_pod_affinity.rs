@@ -12,14 +12,14 @@ use seatrial_api::symbol::Symbol;
 use crate::cluster::{Cluster, Membership, NodeInfo, Role};
 use crate::config::{ConfigurationError, PluginArguments};
 use crate::framework::{
-    Code, Cycle, CycleState, EventContext, Hint, MAX_NODE_SCORE, Normalization, Plugin, Points, PreFilter,
-    Scope, Verdict, Why,
+    Code, Cycle, CycleState, EventContext, Hint, Indexed, MAX_NODE_SCORE, Normalization, Plugin, Points,
+    PreFilter, Scope, Verdict, Why,
 };
 use crate::queue::{ClusterEvent, EventKind, Interests, NodeChange, PodChange};
 
 /// The plugin.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct InterPodAffinity {
+pub struct InterPodAffinity {
     pub(crate) hard_weight: i64,
     pub(crate) ignore_preferred_of_existing: bool,
 }
@@ -91,7 +91,7 @@ pub(crate) fn carried(pod: &Pod) -> impl Iterator<Item = Membership> + '_ {
 }
 
 /// Whether a term of the incoming pod looks for an existing one.
-fn own_term_selects(cluster: &Cluster, term: &PodAffinityTerm, pod: &Pod, existing: &Pod) -> bool {
+pub(crate) fn own_term_selects(cluster: &Cluster, term: &PodAffinityTerm, pod: &Pod, existing: &Pod) -> bool {
     let labels = cluster.namespace_labels(existing.meta.namespace);
     selects(term, pod.meta.namespace, existing, labels)
 }
@@ -334,6 +334,10 @@ impl Plugin for InterPodAffinity {
         for score in scores {
             *score = normalized_affinity(*score, min, max);
         }
+    }
+
+    fn indexed(&self) -> Option<Indexed<'_>> {
+        Some(Indexed::InterPodAffinity(self))
     }
 
     fn interests(&self) -> Interests {

@@ -8,7 +8,7 @@ use seatrial_api::symbol::Symbol;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, NodeInfo};
+use crate::cluster::{Cluster, Content, NodeInfo, node_constraint};
 use crate::config::AddedAffinity;
 use crate::framework::{
     Code, Cycle, CycleState, EventContext, Hint, Normalization, Plugin, Points, PreFilter, Reason,
@@ -42,6 +42,16 @@ impl NodeAffinity {
 /// The required terms that count: a DaemonSet's target stands in place of the template's.
 fn required_terms(pod: &Pod) -> Option<&[NodeSelectorTerm]> {
     pod.spec.affinity.as_ref().and_then(|affinity| affinity.node.required.as_deref())
+}
+
+/// Whether a pod has a node selector, required node affinity or a target.
+pub(crate) fn is_constrained(pod: &Pod) -> bool {
+    !pod.spec.node_selector.is_empty() || pod.target_node.is_some() || required_terms(pod).is_some()
+}
+
+/// Whether only nodes that are named can take the pod.
+pub(crate) fn is_pinned(pod: &Pod) -> bool {
+    pinned_names(pod).is_some()
 }
 
 /// The names to which every term is pinned, if every term is pinned to names.
@@ -83,10 +93,17 @@ impl Plugin for NodeAffinity {
         Scope::Node
     }
 
+    fn reads(&self, pod: &Pod, content: &mut Content) {
+        node_constraint(content, pod);
+        let preferred = pod.spec.affinity.iter().flat_map(|affinity| affinity.node.preferred.iter());
+        for preference in preferred {
+            content.number(i64::from(preference.weight));
+            content.node_terms(std::slice::from_ref(&preference.term));
+        }
+    }
+
     fn pre_filter(&self, _: &Cluster, pod: &Arc<Pod>, _: &mut CycleState) -> PreFilter {
-        let unconstrained =
-            pod.spec.node_selector.is_empty() && pod.target_node.is_none() && required_terms(pod).is_none();
-        if unconstrained && self.added.required.is_none() {
+        if !is_constrained(pod) && self.added.required.is_none() {
             return PreFilter::Skip;
         }
         match pinned_names(pod) {

@@ -1,6 +1,8 @@
 //! NodeName: a pod that names its node fits there alone.
 
-use crate::cluster::NodeInfo;
+use seatrial_api::pod::Pod;
+
+use crate::cluster::{Content, NodeInfo};
 use crate::framework::{Code, Cycle, EventContext, Hint, Plugin, Points, Scope, Verdict, Why};
 use crate::queue::{ClusterEvent, EventKind, Interests, NodeChange};
 
@@ -19,6 +21,10 @@ impl Plugin for NodeName {
 
     fn scope(&self) -> Scope {
         Scope::Node
+    }
+
+    fn reads(&self, pod: &Pod, content: &mut Content) {
+        content.optional_symbol(pod.node);
     }
 
     fn filter(&self, cycle: Cycle<'_>, node: &NodeInfo, why: &mut Why) -> Verdict {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use seatrial_api::pod::{HostPort, Pod};
 use seatrial_api::symbol::Symbol;
 
-use crate::cluster::{Cluster, NodeInfo};
+use crate::cluster::{Cluster, Content, NodeInfo};
 use crate::framework::{
     Code, Cycle, CycleState, EventContext, Hint, Plugin, Points, PreFilter, Scope, Verdict, Why,
 };
@@ -37,6 +37,15 @@ impl Plugin for NodePorts {
 
     fn scope(&self) -> Scope {
         Scope::Usage
+    }
+
+    fn reads(&self, pod: &Pod, content: &mut Content) {
+        content.number(pod.spec.derived.host_ports.len() as i64);
+        for port in &pod.spec.derived.host_ports {
+            content.symbol(port.ip);
+            content.number(port.protocol as i64);
+            content.number(i64::from(port.port));
+        }
     }
 
     fn pre_filter(&self, _: &Cluster, pod: &Arc<Pod>, _: &mut CycleState) -> PreFilter {

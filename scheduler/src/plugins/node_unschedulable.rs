@@ -5,7 +5,7 @@ use seatrial_api::pod::Pod;
 use seatrial_api::scheduling::{Taint, TaintEffect, tolerated};
 use seatrial_api::symbol::Symbol;
 
-use crate::cluster::NodeInfo;
+use crate::cluster::{Content, NodeInfo};
 use crate::framework::{Code, Cycle, EventContext, Hint, Plugin, Points, Scope, Verdict, Why};
 use crate::queue::{ClusterEvent, EventKind, Interests, NodeChange, PodChange};
 
@@ -33,6 +33,10 @@ impl Plugin for NodeUnschedulable {
 
     fn scope(&self) -> Scope {
         Scope::Node
+    }
+
+    fn reads(&self, pod: &Pod, content: &mut Content) {
+        content.tolerations(&pod.spec.tolerations);
     }
 
     fn filter(&self, cycle: Cycle<'_>, node: &NodeInfo, why: &mut Why) -> Verdict {

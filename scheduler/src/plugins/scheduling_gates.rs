@@ -2,6 +2,7 @@
 
 use seatrial_api::pod::Pod;
 
+use crate::cluster::Content;
 use crate::framework::{EventContext, Hint, Plugin, Points, Reason, Scope};
 use crate::queue::{ClusterEvent, EventKind, Interests};
 
@@ -20,6 +21,10 @@ impl Plugin for SchedulingGates {
 
     fn scope(&self) -> Scope {
         Scope::Node
+    }
+
+    fn reads(&self, pod: &Pod, content: &mut Content) {
+        let _ = (pod, content);
     }
 
     fn pre_enqueue(&self, pod: &Pod) -> Option<Reason> {

@@ -5,7 +5,7 @@ use seatrial_api::pod::Pod;
 use seatrial_api::scheduling::{TaintEffect, first_untolerated};
 use seatrial_api::version::KubernetesVersion;
 
-use crate::cluster::NodeInfo;
+use crate::cluster::{Content, NodeInfo};
 use crate::framework::{
     Code, Cycle, EventContext, Hint, Normalization, Plugin, Points, Reason, Scope, Verdict, Why,
 };
@@ -34,6 +34,10 @@ impl Plugin for TaintToleration {
 
     fn scope(&self) -> Scope {
         Scope::Node
+    }
+
+    fn reads(&self, pod: &Pod, content: &mut Content) {
+        content.tolerations(&pod.spec.tolerations);
     }
 
     fn filter(&self, cycle: Cycle<'_>, node: &NodeInfo, why: &mut Why) -> Verdict {

@@ -16,14 +16,14 @@ use seatrial_api::symbol::Symbol;
 use crate::cluster::{Cluster, NodeInfo};
 use crate::config::{ConfigurationError, DefaultConstraints};
 use crate::framework::{
-    Code, Cycle, CycleState, EventContext, Hint, MAX_NODE_SCORE, Normalization, Plugin, Points, PreFilter,
-    Scope, Verdict, Why,
+    Code, Cycle, CycleState, EventContext, Hint, Indexed, MAX_NODE_SCORE, Normalization, Plugin, Points,
+    PreFilter, Scope, Verdict, Why,
 };
 use crate::queue::{ClusterEvent, EventKind, Interests, NodeChange, PodChange};
 
 /// The plugin, with the constraints of pods that have none of their own.
 #[derive(Clone, Debug)]
-pub(crate) struct PodTopologySpread {
+pub struct PodTopologySpread {
     defaults: Arc<[TopologySpreadConstraint]>,
     system_defaulted: bool,
 }
@@ -183,7 +183,7 @@ impl Constraint {
         self.selector.as_ref().is_some_and(|selector| selector.matches(&pod.meta.labels))
     }
 
-    fn is_by_host(&self) -> bool {
+    pub(crate) fn is_by_host(&self) -> bool {
         self.key == LABEL_HOSTNAME
     }
 }
@@ -195,7 +195,7 @@ fn has_all_keys(node: &NodeInfo, constraints: &[Constraint]) -> bool {
 impl FilterState {
     fn new(cluster: &Cluster, pod: &Pod, constraints: Arc<[Constraint]>) -> FilterState {
         let mut counts = vec![FxHashMap::default(); constraints.len()];
-        for node in cluster.nodes().filter(|node| has_all_keys(node, &constraints)) {
+        for node in cluster.nodes().iter().filter(|node| has_all_keys(node, &constraints)) {
             for (constraint, counts) in constraints.iter().zip(&mut counts) {
                 if constraint.includes(pod, node)
                     && let Some(domain) = node.label(constraint.key)
@@ -310,7 +310,7 @@ impl Plugin for PodTopologySpread {
             domain_weight(if constraint.is_by_host() { scored } else { counts.len() })
         };
         let weights = constraints.iter().zip(&counts).map(weight).collect();
-        for node in cluster.nodes().filter(|node| !all_keys || has_all_keys(node, &constraints)) {
+        for node in cluster.nodes().iter().filter(|node| !all_keys || has_all_keys(node, &constraints)) {
             for (constraint, counts) in constraints.iter().zip(&mut counts) {
                 if constraint.includes(pod, node)
                     && let Some(count) = counts.get_mut(&node.label(constraint.key).unwrap_or_default())
@@ -356,6 +356,10 @@ impl Plugin for PodTopologySpread {
         for (node, score) in nodes.iter().zip(scores) {
             *score = if ignored(node) { 0 } else { normalized_spread(*score, min, max) };
         }
+    }
+
+    fn indexed(&self) -> Option<Indexed<'_>> {
+        Some(Indexed::TopologySpread(self))
     }
 
     fn interests(&self) -> Interests {

@@ -209,6 +209,10 @@ impl Plugin for VolumeBinding {
         Scope::Cluster
     }
 
+    fn concerns(&self, pod: &Pod) -> bool {
+        claims_of(pod).next().is_some()
+    }
+
     fn pre_filter(&self, cluster: &Cluster, pod: &Arc<Pod>, state: &mut CycleState) -> PreFilter {
         if claims_of(pod).next().is_none() {
             return PreFilter::Skip;

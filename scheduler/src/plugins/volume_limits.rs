@@ -54,6 +54,10 @@ impl Plugin for NodeVolumeLimits {
         Scope::Cluster
     }
 
+    fn concerns(&self, pod: &Pod) -> bool {
+        uses_claims(pod)
+    }
+
     fn pre_filter(&self, _: &Cluster, pod: &Arc<Pod>, _: &mut CycleState) -> PreFilter {
         if uses_claims(pod) { PreFilter::Run } else { PreFilter::Skip }
     }

@@ -85,6 +85,10 @@ impl Plugin for VolumeRestrictions {
         Scope::Cluster
     }
 
+    fn concerns(&self, pod: &Pod) -> bool {
+        claim_names(pod).next().is_some() || disks(pod).next().is_some()
+    }
+
     fn pre_filter(&self, cluster: &Cluster, pod: &Arc<Pod>, state: &mut CycleState) -> PreFilter {
         let mut claims = Vec::new();
         let namespace = pod.meta.namespace;

@@ -69,6 +69,10 @@ impl Plugin for VolumeZone {
         Scope::Cluster
     }
 
+    fn concerns(&self, pod: &Pod) -> bool {
+        claim_names(pod).next().is_some()
+    }
+
     fn pre_filter(&self, cluster: &Cluster, pod: &Arc<Pod>, state: &mut CycleState) -> PreFilter {
         let volumes = &cluster.volumes;
         let mut found = Vec::new();

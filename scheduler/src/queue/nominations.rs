@@ -12,7 +12,13 @@ use seatrial_api::symbol::Symbol;
 pub struct Nominations {
     by_node: BTreeMap<Symbol, Vec<Arc<Pod>>>,
     by_pod: FxHashMap<u32, Symbol>,
+    /// Nodes whose nominations changed, since `changes_before` changes.
+    changes: Vec<Symbol>,
+    changes_before: u64,
 }
+
+/// So many changes are remembered.
+const CHANGES: usize = 8192;
 
 impl Nominations {
     /// Whether there are none.
@@ -35,9 +41,28 @@ impl Nominations {
         self.by_pod.get(&pod).copied()
     }
 
+    /// The number of changes so far.
+    pub(crate) fn change_count(&self) -> u64 {
+        self.changes_before + self.changes.len() as u64
+    }
+
+    /// The nodes whose nominations changed since `seen` changes; `None` if they are forgotten.
+    pub(crate) fn changes_since(&self, seen: u64) -> Option<&[Symbol]> {
+        self.changes.get(seen.checked_sub(self.changes_before)? as usize..)
+    }
+
+    fn note_change(&mut self, node: Symbol) {
+        if self.changes.len() >= CHANGES {
+            self.changes_before += self.changes.len() as u64;
+            self.changes.clear();
+        }
+        self.changes.push(node);
+    }
+
     /// Nominates a pod to a node, and to no other.
     pub fn set(&mut self, pod: &Arc<Pod>, node: Symbol) {
         self.remove(pod.meta.id);
+        self.note_change(node);
         self.by_pod.insert(pod.meta.id, node);
         self.by_node.entry(node).or_default().push(pod.clone());
     }
@@ -45,6 +70,7 @@ impl Nominations {
     /// Takes a pod's nomination away.
     pub fn remove(&mut self, pod: u32) {
         let Some(node) = self.by_pod.remove(&pod) else { return };
+        self.note_change(node);
         if let Some(pods) = self.by_node.get_mut(&node) {
             pods.retain(|other| other.meta.id != pod);
             if pods.is_empty() {
@@ -56,6 +82,7 @@ impl Nominations {
     /// Puts a newer version of a pod in place of the old one.
     pub fn update(&mut self, pod: &Arc<Pod>) {
         let Some(node) = self.of(pod.meta.id) else { return };
+        self.note_change(node);
         for other in self.by_node.get_mut(&node).into_iter().flatten() {
             if other.meta.id == pod.meta.id {
                 *other = pod.clone();

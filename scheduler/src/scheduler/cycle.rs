@@ -10,6 +10,7 @@ use seatrial_api::units::SimTime;
 
 use super::{Scheduler, Timer, pod_ref};
 use crate::decide::{self, Decided, NoFit, Outcome};
+use crate::fast::Question;
 use crate::framework::PluginSet;
 use crate::preemption::{Candidate, PostFilterContext, fit_error, post_filter};
 use crate::queue::Place;
@@ -84,14 +85,33 @@ impl Scheduler {
     }
 
     fn decide(&mut self, pod: &Arc<Pod>, explain: bool) -> Decided {
-        let view = View {
-            cluster: &self.cluster,
-            profile: &self.profiles[usize::from(self.pods[&pod.meta.id].profile)],
-            nominations: &self.nominations,
-            pod,
-            explain,
-        };
-        decide::decide(view, &mut self.start, self.configuration.ties, &mut self.stream)
+        let profile_id = self.pods[&pod.meta.id].profile;
+        let profile = &self.profiles[usize::from(profile_id)];
+        let ties = self.configuration.ties;
+        if let Some(fast) = &mut self.fast {
+            let (start, stream) = (self.start, self.stream);
+            let question = Question {
+                cluster: &mut self.cluster,
+                profile,
+                profile_id,
+                nominations: &self.nominations,
+                pod,
+                start: &mut self.start,
+                ties,
+                stream: &mut self.stream,
+            };
+            match fast.decide(question) {
+                // Reasons are found by the plain path, which decides the same.
+                Some(Decided { outcome: Outcome::NoFit(_), .. }) if explain => {
+                    (self.start, self.stream) = (start, stream);
+                    fast.victims.class = None;
+                }
+                Some(decided) => return decided,
+                None => {}
+            }
+        }
+        let view = View { cluster: &self.cluster, profile, nominations: &self.nominations, pod, explain };
+        decide::decide(view, &mut self.start, ties, &mut self.stream)
     }
 
     /// Runs PostFilter for a pod that fits nowhere.
@@ -109,6 +129,7 @@ impl Scheduler {
             stream: &mut self.stream,
             exhaustive: false,
             candidates: Vec::new(),
+            costs: self.fast.as_mut().map(|fast| &mut fast.victims),
         };
         let result = post_filter(&mut context);
         let message = if explain {

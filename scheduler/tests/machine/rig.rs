@@ -77,6 +77,8 @@ pub(crate) struct Rig {
     pub(crate) decisions: Vec<(ObjectRef, &'static str, String)>,
     pub(crate) deleted: Vec<u32>,
     pub(crate) refuse_binds: usize,
+    /// Whether messages are asked for.
+    pub(crate) explain: bool,
     done: BTreeSet<u32>,
 }
 
@@ -95,6 +97,7 @@ impl Rig {
             decisions: Vec::new(),
             deleted: Vec::new(),
             refuse_binds: 0,
+            explain: true,
             done: BTreeSet::new(),
         }
     }
@@ -126,7 +129,7 @@ impl Rig {
         self.change_pod(id, change);
     }
 
-    fn change_pod(&mut self, id: u32, change: impl FnOnce(&mut Pod)) -> Arc<Pod> {
+    pub(crate) fn change_pod(&mut self, id: u32, change: impl FnOnce(&mut Pod)) -> Arc<Pod> {
         let pod = self.pods.get_mut(&id).unwrap();
         change(Arc::make_mut(pod));
         let pod = pod.clone();
@@ -138,6 +141,32 @@ impl Rig {
         let pod = self.pods.remove(&target.id).unwrap();
         self.done.insert(target.id);
         self.watch(Change::Deleted, Object::Pod(pod));
+    }
+
+    /// What is due, and when.
+    pub(crate) fn due(&self) -> Vec<(SimTime, String)> {
+        self.agenda.iter().map(|((at, _), due)| (*at, format!("{due:?}"))).collect()
+    }
+
+    /// All pods by row.
+    pub(crate) fn pods(&self) -> &BTreeMap<u32, Arc<Pod>> {
+        &self.pods
+    }
+
+    /// All nodes by name.
+    pub(crate) fn nodes(&self) -> &BTreeMap<Symbol, Arc<Node>> {
+        &self.nodes
+    }
+
+    pub(crate) fn remove_node(&mut self, name: Symbol) {
+        let node = self.nodes.remove(&name).unwrap();
+        self.watch(Change::Deleted, Object::Node(node));
+    }
+
+    /// A deletion by someone else: the pod terminates, and is gone when that is finished.
+    pub(crate) fn terminate(&mut self, id: u32) {
+        let at = self.now;
+        self.change_pod(id, |pod| pod.meta.set_deletion(Some(Deletion { at, grace_seconds: 30 })));
     }
 
     fn id(&self, name: &str) -> u32 {
@@ -181,12 +210,12 @@ impl Rig {
         self.now = until;
     }
 
-    fn watch(&mut self, change: Change, object: Object) {
+    pub(crate) fn watch(&mut self, change: Change, object: Object) {
         self.input(Input::Watch(&WatchEvent { change, object }));
     }
 
     fn input(&mut self, input: Input<'_, Timer>) {
-        let mut effects = Effects::new(true);
+        let mut effects = Effects::new(self.explain);
         self.scheduler.handle(self.now, input, &mut effects);
         for (at, timer) in effects.timers {
             assert!(at >= self.now, "a timer in the past: {timer:?}");

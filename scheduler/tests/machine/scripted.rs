@@ -1,8 +1,6 @@
-//! The scheduler as a machine, scripted by hand: a small store answers its requests.
+//! Scripts: a small store answers the scheduler's requests.
 
-mod rig;
-
-use rig::{Millis, Rig, node, pod, pod_with};
+use crate::rig::{Millis, Rig, node, pod, pod_with};
 use seatrial_api::object::{Kind, ObjectRef};
 use seatrial_api::pod::PodReason;
 use seatrial_api::scheduling::{Taint, TaintEffect};

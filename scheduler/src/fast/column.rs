@@ -1,0 +1,255 @@
+//! The column of a class: the verdict and the score of every node.
+
+use smallvec::SmallVec;
+
+use super::nominated::NominatedColumn;
+
+use crate::bitset::{Bitset, ones};
+
+/// The verdict on a node that all filters of the column pass.
+pub(crate) const PASSES: u8 = u8::MAX;
+
+/// The score of a node that is not feasible.
+const INFEASIBLE: i16 = -1;
+
+/// What plugins of scope Node make of a node. Few kinds cover all nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// The first filter of scope Node that rejects, as an index into the class's filters.
+    pub(crate) reject: u8,
+    /// Whether evicting pods may help against that rejection.
+    pub(crate) is_helpful: bool,
+    /// The sum of the weighted scores that need no normalisation.
+    pub(crate) base: i64,
+    /// The raw scores that do, as an index into the groups.
+    pub(crate) group: u16,
+}
+
+/// Nodes with equal raw scores.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    /// The raw scores, in order of the shape's normalised scores.
+    pub(crate) raws: SmallVec<[i64; 2]>,
+    /// The rows of the nodes.
+    pub(crate) rows: Bitset,
+}
+
+/// The column of a class.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Column {
+    /// The cluster's epoch, change count and image epoch that the column has seen.
+    pub(crate) epoch: u64,
+    pub(crate) seen: u64,
+    pub(crate) images_seen: u64,
+    /// Per row: the sum of weighted scores, or −1.
+    scores: Vec<i16>,
+    /// Per 64 rows: the largest score, and the rows that have it.
+    block_max: Vec<i16>,
+    block_best: Vec<u64>,
+    /// Rows that pass all filters of the column.
+    pub(crate) feasible: Bitset,
+    /// Rows that are rejected in a way that evicting pods may help against.
+    pub(crate) helpful: Bitset,
+    verdicts: Vec<u8>,
+    /// Per filter: how many rows it is the first to reject.
+    rejected: SmallVec<[u32; 8]>,
+    kinds: Vec<u16>,
+    kind_table: Vec<Kind>,
+    pub(crate) groups: Vec<Group>,
+    /// What nominated pods do to verdicts, where it was asked for.
+    pub(crate) nominated: Option<Box<NominatedColumn>>,
+}
+
+impl Column {
+    /// Forgets everything and makes room for `rows` rows and `filters` filters.
+    pub(crate) fn reset(&mut self, rows: usize, filters: usize) {
+        self.scores.clear();
+        self.scores.resize(rows, INFEASIBLE);
+        self.block_max.clear();
+        self.block_max.resize(rows.div_ceil(64), INFEASIBLE);
+        self.block_best.clear();
+        self.block_best.resize(rows.div_ceil(64), 0);
+        self.feasible = Bitset::with_len(rows);
+        self.helpful = Bitset::with_len(rows);
+        self.verdicts.clear();
+        self.verdicts.resize(rows, PASSES);
+        self.rejected = SmallVec::from_elem(0, filters);
+        self.kinds.clear();
+        self.kinds.resize(rows, 0);
+        self.kind_table.clear();
+        self.groups.clear();
+        self.nominated = None;
+    }
+
+    /// Bytes that a column of so many rows takes, without rare parts.
+    pub(crate) fn size_of_rows(rows: usize) -> usize {
+        rows * (size_of::<i16>() + size_of::<u8>() + size_of::<u16>()) + rows / 64 * 32
+    }
+
+    /// Whether the column was ever filled.
+    pub(crate) fn has_rows(&self) -> bool {
+        !self.scores.is_empty()
+    }
+
+    /// The kind of a row.
+    pub(crate) fn kind(&self, row: usize) -> &Kind {
+        &self.kind_table[usize::from(self.kinds[row])]
+    }
+
+    /// The score of a feasible row.
+    pub(crate) fn score(&self, row: usize) -> i64 {
+        i64::from(self.scores[row])
+    }
+
+    /// The first filter that rejects a row, or [`PASSES`].
+    pub(crate) fn verdict(&self, row: usize) -> u8 {
+        self.verdicts[row]
+    }
+
+    /// Per filter: how many rows it is the first to reject.
+    pub(crate) fn rejected(&self) -> &[u32] {
+        &self.rejected
+    }
+
+    /// Notes what plugins of scope Node make of a row.
+    pub(crate) fn set_kind(&mut self, row: usize, kind: Kind, raws: SmallVec<[i64; 2]>) {
+        let group = match self.groups.iter().position(|group| group.raws == raws) {
+            Some(group) => group,
+            None => {
+                self.groups.push(Group { raws, rows: Bitset::with_len(self.scores.len()) });
+                self.groups.len() - 1
+            }
+        };
+        for (index, other) in self.groups.iter_mut().enumerate() {
+            other.rows.assign(row, index == group);
+        }
+        let kind = Kind { group: group as u16, ..kind };
+        let known = self.kind_table.iter().position(|other| *other == kind);
+        let index = known.unwrap_or_else(|| {
+            self.kind_table.push(kind);
+            self.kind_table.len() - 1
+        });
+        self.kinds[row] = index as u16;
+    }
+
+    /// Whether the table of kinds is about to overflow, after many changes of nodes.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.kind_table.len() > usize::from(u16::MAX) / 2 || self.groups.len() > usize::from(u16::MAX) / 2
+    }
+
+    /// Notes that a filter rejects a row.
+    pub(crate) fn set_rejected(&mut self, row: usize, filter: u8, is_helpful: bool) {
+        self.set_verdict(row, filter);
+        self.helpful.assign(row, is_helpful);
+        self.set_score(row, INFEASIBLE);
+    }
+
+    /// Notes that a row passes, with its score.
+    pub(crate) fn set_feasible(&mut self, row: usize, score: i64) {
+        self.set_verdict(row, PASSES);
+        self.helpful.remove(row);
+        self.set_score(row, score as i16);
+    }
+
+    fn set_verdict(&mut self, row: usize, verdict: u8) {
+        let old = std::mem::replace(&mut self.verdicts[row], verdict);
+        if old == verdict {
+            return;
+        }
+        if let Some(count) = self.rejected.get_mut(usize::from(old)) {
+            *count -= 1;
+        }
+        if let Some(count) = self.rejected.get_mut(usize::from(verdict)) {
+            *count += 1;
+        }
+    }
+
+    fn set_score(&mut self, row: usize, score: i16) {
+        let old = std::mem::replace(&mut self.scores[row], score);
+        if old == score {
+            return;
+        }
+        self.feasible.assign(row, score >= 0);
+        let (block, bit) = (row / 64, 1u64 << (row % 64));
+        let max = self.block_max[block];
+        if score > max {
+            self.block_max[block] = score;
+            self.block_best[block] = bit;
+        } else if score == max && score >= 0 {
+            self.block_best[block] |= bit;
+        } else if self.block_best[block] & bit != 0 {
+            self.block_best[block] &= !bit;
+            if self.block_best[block] == 0 {
+                self.rescan(block);
+            }
+        }
+    }
+
+    fn rescan(&mut self, block: usize) {
+        let end = self.scores.len().min(block * 64 + 64);
+        let scores = &self.scores[block * 64..end];
+        let max = scores.iter().copied().max().unwrap_or(INFEASIBLE);
+        let mut best = 0;
+        if max >= 0 {
+            for (bit, &score) in scores.iter().enumerate() {
+                best |= u64::from(score == max) << bit;
+            }
+        }
+        self.block_max[block] = max;
+        self.block_best[block] = best;
+    }
+
+    /// The largest score of the rows in `mask` of a block of 64 rows, all feasible, and the rows that
+    /// have it, unless it is below `at_least`.
+    pub(crate) fn best_of(&self, block: usize, mask: u64, at_least: i64) -> Option<(i64, u64)> {
+        let max = i64::from(self.block_max[block]);
+        if max < at_least {
+            return None;
+        }
+        let best = self.block_best[block] & mask;
+        if best != 0 {
+            return Some((max, best));
+        }
+        let (mut max, mut best) = (INFEASIBLE, 0);
+        for bit in ones(mask) {
+            let score = self.scores[block * 64 + bit];
+            if score > max {
+                (max, best) = (score, 0);
+            }
+            best |= u64::from(score == max) << bit;
+        }
+        (i64::from(max) >= at_least).then_some((i64::from(max), best))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seatrial_api::stream::Stream;
+
+    #[test]
+    fn blocks_know_their_best_after_any_changes() {
+        let rows = 150;
+        let mut column = Column::default();
+        column.reset(rows, 2);
+        let mut stream = Stream::new(3, 0, 0);
+        for _ in 0..20_000 {
+            let row = stream.below(rows as u64) as usize;
+            match stream.below(8) {
+                0 => column.set_rejected(row, 1, true),
+                _ => column.set_feasible(row, stream.below(12) as i64),
+            }
+            let block = stream.below(3) as usize;
+            let mask = column.feasible.words()[block] & stream.next_u64();
+            let expected = ones(mask).map(|bit| column.score(block * 64 + bit)).max();
+            let found = column.best_of(block, mask, 0);
+            assert_eq!(found.map(|(max, _)| max), expected);
+            if let Some((max, best)) = found {
+                let tied = ones(mask).filter(|bit| column.score(block * 64 + bit) == max);
+                assert_eq!(ones(best).collect::<Vec<_>>(), tied.collect::<Vec<_>>());
+            }
+        }
+        let rejected = (0..rows).filter(|&row| column.verdict(row) == 1).count();
+        assert_eq!(column.rejected()[1] as usize, rejected);
+    }
+}

@@ -1,0 +1,5 @@
+//! The scheduler as a machine: scripted by hand, and its two paths against each other.
+
+mod fast_path;
+mod rig;
+mod scripted;
