@@ -114,6 +114,11 @@ pub enum RuntimeReport {
         /// Whether it worked.
         ok: bool,
     },
+    /// The container could not even be created: there is no new instance.
+    ContainerNotCreated {
+        /// The container.
+        container: ContainerId,
+    },
     /// The hook after the start has ended.
     PostStartDone {
         /// The container.
@@ -130,7 +135,8 @@ pub enum RuntimeReport {
         /// Whether it ran out of memory.
         oom_killed: bool,
     },
-    /// The sandbox is gone.
+    /// The sandbox is gone, because it was stopped or by itself. The ends of its containers are
+    /// reported before.
     SandboxStopped {
         /// The pod.
         pod: u32,
@@ -147,6 +153,13 @@ pub enum RuntimeReport {
         /// says [`RuntimeReport::ProbeChanged`]. The kubelet then plays none of them: a probe of
         /// a healthy container costs no event per period.
         steady: bool,
+    },
+    /// A probe could not be carried out, which says nothing about the container.
+    ProbeError {
+        /// The container.
+        container: ContainerId,
+        /// Which probe.
+        kind: ProbeKind,
     },
     /// A steady outcome may be another one from now on.
     ProbeChanged {

@@ -23,6 +23,7 @@ mod pass_schedule;
 pub mod podgc;
 mod replicaset;
 mod selected_pods;
+mod statefulset;
 pub mod taint_eviction;
 
 pub use config::{ClientLimits, Config};

@@ -13,6 +13,7 @@ use crate::framework::{Caches, Event, Runner, Surroundings, split_token};
 use crate::hpa::HpaController;
 use crate::node_lifecycle::NodeLifecycleTimer;
 use crate::replicaset::ReplicaSetController;
+use crate::statefulset::StatefulSetController;
 
 /// Timers of the controller manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,7 @@ macro_rules! queued {
 queued! {
     1 replicaset: ReplicaSetController,
     2 deployment: DeploymentController,
+    3 statefulset: StatefulSetController,
     21 endpointslice: EndpointSliceController,
     22 disruption: DisruptionController,
     23 stale_disruption: StaleDisruption,

@@ -4,11 +4,13 @@
 //! Model: the checks of operating system, sysctls, topology, devices and AppArmor are left out,
 //! because nothing here has those properties.
 
-use seatrial_api::node::{Node, NodeResources};
-use seatrial_api::pod::{HostPort, Pod};
+use seatrial_api::node::{Node, NodeResources, TAINT_MEMORY_PRESSURE};
+use seatrial_api::pod::{HostPort, Pod, QosClass};
 use seatrial_api::resources::Resources;
-use seatrial_api::scheduling::{TaintEffect, first_untolerated};
+use seatrial_api::scheduling::{Taint, TaintEffect, first_untolerated, tolerated};
 use seatrial_api::symbol::Symbol;
+
+use crate::preemption::is_critical;
 
 /// What the active pods of a node use.
 #[derive(Clone, Copy, Debug)]
@@ -150,6 +152,16 @@ pub fn refusal<'a>(
     other_refusal(pod, node, ports)
 }
 
+/// Whether a node that is short of memory takes the pod: if it requests something, tolerates the
+/// shortage, or is critical.
+pub(crate) fn takes_pressure(pod: &Pod) -> bool {
+    let taint =
+        Taint { key: TAINT_MEMORY_PRESSURE.into(), value: Symbol::empty(), effect: TaintEffect::NoSchedule };
+    pod.spec.derived.qos != QosClass::BestEffort
+        || is_critical(pod)
+        || tolerated(&pod.spec.tolerations, &taint)
+}
+
 /// Whether two pods cannot have these ports on one node.
 fn clash(a: &HostPort, b: &HostPort) -> bool {
     let everywhere = |port: &HostPort| port.ip == "0.0.0.0";
@@ -166,7 +178,7 @@ mod tests {
     use seatrial_api::meta::ObjectMeta;
     use seatrial_api::pod::PodSpec;
     use seatrial_api::resources::Scalars;
-    use seatrial_api::scheduling::{Taint, Toleration, TolerationOperator};
+    use seatrial_api::scheduling::{Toleration, TolerationOperator};
     use seatrial_api::units::{Bytes, MilliCpu};
 
     fn node() -> Node {

@@ -53,6 +53,11 @@ pub struct KubeletConfig {
     pub registry_rate: Option<RateLimit>,
     /// Images that are there from the first boot.
     pub images: PresentImages,
+    /// How long an orderly shutdown may take (`shutdownGracePeriod`); zero: a shutdown is a power
+    /// loss.
+    pub shutdown_grace: Span,
+    /// How much of that is kept for critical pods (`shutdownGracePeriodCriticalPods`).
+    pub shutdown_grace_critical: Span,
     /// Whether the node's status lists its images, which ImageLocality reads. Costs a status
     /// write per change, so it is off.
     pub report_images: ImageReport,
@@ -78,6 +83,8 @@ impl Default for KubeletConfig {
             pulls: PullConcurrency::Serial,
             registry_rate: Some(RateLimit { per_second: 5, burst: 10 }),
             images: PresentImages::Listed(Arc::new([])),
+            shutdown_grace: Span::ZERO,
+            shutdown_grace_critical: Span::ZERO,
             report_images: ImageReport::Off,
         }
     }

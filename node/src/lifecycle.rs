@@ -160,7 +160,7 @@ impl Kubelets {
                 self.reject(now, slot, &refusal, fx);
                 return;
             }
-            self.fail_pod(slot, refusal.reason, &refusal.message, Span::from_secs(1));
+            self.fail_pod(now, slot, refusal.reason, &refusal.message, Some(Span::from_secs(1)));
         }
         self.arm_deadline(slot, fx);
         if self.pods[slot].stage < Stage::Terminated {
@@ -172,6 +172,7 @@ impl Kubelets {
     /// The worker's memory of the pod is void, the runtime's is not.
     fn forget_work(&mut self, slot: usize) {
         let row = &mut self.pods[slot];
+        row.notice();
         let kept = [Flag::SandboxReady, Flag::SandboxMade, Flag::Counted, Flag::Rejected];
         row.forget_all_but(&kept);
         row.step = Step::Idle;
@@ -180,7 +181,7 @@ impl Kubelets {
         }
         row.last_sync = SimTime::from_nanos(i64::MIN);
         for instance in row.instances_mut() {
-            for mark in [Mark::Unseen, Mark::Stopping, Mark::ToKill, Mark::ToStart] {
+            for mark in [Mark::Stopping, Mark::ToKill, Mark::ToStart] {
                 instance.unmark(mark);
             }
         }

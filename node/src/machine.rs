@@ -56,6 +56,20 @@ pub enum Timer {
         /// The life of its kubelet.
         life: u32,
     },
+    /// A node may no longer be short of memory.
+    Pressure {
+        /// The node's slot.
+        node: u32,
+        /// The life of its kubelet.
+        life: u32,
+    },
+    /// The time of a group of pods in an orderly shutdown is over.
+    Shutdown {
+        /// The node's slot.
+        node: u32,
+        /// The life of its kubelet.
+        life: u32,
+    },
     /// A pod is due in its worker's queue.
     Sync {
         /// The pod's row in the store.
@@ -263,7 +277,11 @@ impl Kubelets {
             Timer::NodeCheck { node, life } if self.lives(node, life) => self.check_node(now, node, fx),
             Timer::Images { node, life } if self.lives(node, life) => self.post_images(now, node, fx),
             Timer::Register { node, life } if self.lives(node, life) => self.register(now, node, fx),
-            Timer::Relist { .. }
+            Timer::Pressure { node, life } if self.lives(node, life) => self.pressure_over(now, node, fx),
+            Timer::Shutdown { node, life } if self.lives(node, life) => self.shutdown_goes_on(now, node, fx),
+            Timer::Pressure { .. }
+            | Timer::Shutdown { .. }
+            | Timer::Relist { .. }
             | Timer::Check { .. }
             | Timer::NodeCheck { .. }
             | Timer::Images { .. }
@@ -290,6 +308,7 @@ impl Kubelets {
             RuntimeReport::ContainerStarted { container, ok } => {
                 self.container_started(now, container, ok, fx)
             }
+            RuntimeReport::ContainerNotCreated { container } => self.not_created(now, container, fx),
             RuntimeReport::PostStartDone { container, ok } => self.post_start_done(now, container, ok, fx),
             RuntimeReport::ContainerExited { container, exit_code, oom_killed } => {
                 self.container_exited(now, container, exit_code, oom_killed, fx);
@@ -298,6 +317,7 @@ impl Kubelets {
             RuntimeReport::Probed { container, kind, success, steady } => {
                 self.probed(now, container, kind, crate::probes::Outcome { success, steady }, fx);
             }
+            RuntimeReport::ProbeError { container, kind } => self.probe_error(now, container, kind, fx),
             RuntimeReport::ProbeChanged { container, kind } => self.probe_changed(now, container, kind, fx),
         }
     }

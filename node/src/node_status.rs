@@ -144,13 +144,19 @@ impl NodeRow {
     /// The conditions that the kubelet owns.
     fn said(&self) -> [Said; 4] {
         use ConditionStatus::{False, True};
+        let kind = NodeConditionType::MemoryPressure;
+        let memory = match self.pressure_until {
+            None => (kind, False, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+            Some(_) => {
+                (kind, True, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available")
+            }
+        };
+        let ready = match self.shutdown {
+            None => (NodeConditionType::Ready, True, "KubeletReady", "kubelet is posting ready status"),
+            Some(_) => (NodeConditionType::Ready, False, "KubeletNotReady", "node is shutting down"),
+        };
         [
-            (
-                NodeConditionType::MemoryPressure,
-                False,
-                "KubeletHasSufficientMemory",
-                "kubelet has sufficient memory available",
-            ),
+            memory,
             (
                 NodeConditionType::DiskPressure,
                 False,
@@ -163,7 +169,7 @@ impl NodeRow {
                 "KubeletHasSufficientPID",
                 "kubelet has sufficient PID available",
             ),
-            (NodeConditionType::Ready, True, "KubeletReady", "kubelet is posting ready status"),
+            ready,
         ]
     }
 

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use seatrial_api::machine::Severity;
-use seatrial_api::pod::{Pod, PodPhase, PodStatus, StatusText};
+use seatrial_api::pod::{HostPort, Pod, PodPhase, PodStatus, StatusText};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
-use crate::admission::{Occupancy, Refusal, fits, is_undemanding, refusal};
+use crate::admission::{
+    Occupancy, Refusal, fits, is_undemanding, other_refusal, refusal, shortages, takes_pressure,
+};
 use crate::machine::{Fx, Kubelets};
+use crate::preemption::is_critical;
 use crate::rows::{Flag, Mark, Stage, Step};
 use crate::table::Power;
 
@@ -36,7 +39,7 @@ impl Kubelets {
         if pod.meta.is_deleting() {
             self.pods[slot].stage = Stage::Terminating;
         } else if let Some(refusal) = self.admit(slot) {
-            self.reject(now, slot, &refusal, fx);
+            self.refuse(now, slot, refusal, fx);
             return;
         }
         self.occupy(slot);
@@ -47,15 +50,45 @@ impl Kubelets {
     pub(crate) fn admit(&self, slot: usize) -> Option<Refusal> {
         let row = &self.pods[slot];
         let node = &self.nodes[row.node as usize];
+        if node.pressure_until.is_some() && !takes_pressure(&row.pod) {
+            let message = "The node had condition: [MemoryPressure]. ".to_string();
+            return Some(Refusal { reason: "Evicted", message });
+        }
+        if node.shutdown.is_some() {
+            let message = "Pod was rejected as the node is shutting down.".to_string();
+            return Some(Refusal { reason: "NodeShutdown", message });
+        }
         let used = Occupancy { requests: &node.used, pods: node.active };
         if !node.no_execute && is_undemanding(&row.pod) && fits(&row.pod, &node.allocatable, used) {
             return None;
         }
-        let ports = node.pods.iter().filter_map(|&other| {
-            let other = &self.pods[self.slot(other)?];
-            other.is(Flag::Counted).then_some(&other.pod.spec.derived.host_ports)
-        });
-        refusal(&row.pod, &node.node, used, ports.flat_map(|ports| ports.iter()))
+        refusal(&row.pod, &node.node, used, self.ports_of(row.node))
+    }
+
+    /// The ports that the active pods of a node occupy.
+    fn ports_of(&self, node: u32) -> impl Iterator<Item = &HostPort> + Clone {
+        let pods = &self.nodes[node as usize].pods;
+        let active = pods.iter().filter_map(|&pod| Some(&self.pods[self.slot(pod)?]));
+        active.filter(|row| row.is(Flag::Counted)).flat_map(|row| row.pod.spec.derived.host_ports.iter())
+    }
+
+    /// Refuses the pod, unless it is critical and resources are all that it lacks: then others make
+    /// room for it.
+    fn refuse(&mut self, now: SimTime, slot: usize, refusal: Refusal, fx: &mut Fx) {
+        let row = &self.pods[slot];
+        let node = &self.nodes[row.node as usize];
+        let mut refusal = Some(refusal);
+        if is_critical(&row.pod) && node.shutdown.is_none() {
+            let used = Occupancy { requests: &node.used, pods: node.active };
+            let short = shortages(&row.pod, &node.node, used);
+            refusal = match other_refusal(&row.pod, &node.node, self.ports_of(row.node)) {
+                Some(other) => Some(other),
+                None => self.preempt(now, slot, &short, fx),
+            };
+        }
+        if let Some(refusal) = refusal {
+            self.reject(now, slot, &refusal, fx);
+        }
     }
 
     /// Refuses the pod: it has failed, and nothing of it will run.

@@ -154,6 +154,13 @@ impl ProbeWorker {
         Counted { changed, next: Some(self.due) }
     }
 
+    /// Waits for the next tick, which is returned.
+    pub(crate) fn wait(&mut self, now: SimTime) -> SimTime {
+        self.activity = Activity::Waiting;
+        self.due = self.grid.next(now);
+        self.due
+    }
+
     /// The tick has come at which a lasting outcome reaches its threshold.
     pub(crate) fn reach(&mut self, now: SimTime, probe: &Probe, kind: ProbeKind) -> Counted {
         self.run = threshold(probe, self.success) - 1;

@@ -141,6 +141,16 @@ impl Kubelets {
         self.probe_counted(now, slot, index, kind, counted, fx);
     }
 
+    /// A probe could not be carried out: the next one comes at the next tick.
+    pub(crate) fn probe_error(&mut self, now: SimTime, container: ContainerId, kind: ProbeKind, fx: &mut Fx) {
+        let Some(slot) = self.slot(container.pod) else { return };
+        let Some(worker) = worker(&mut self.pods[slot], usize::from(container.index), kind) else { return };
+        if worker.activity == Activity::Probing && worker.attempt == container.attempt {
+            let due = worker.wait(now);
+            fx.timer(due, Timer::Probe { pod: container.pod, index: container.index, kind });
+        }
+    }
+
     fn probe_counted(
         &mut self,
         now: SimTime,

@@ -208,6 +208,10 @@ pub(crate) enum Flag {
     Rejected = 1 << 19,
     /// The last status that was sent held back a terminal phase.
     Held = 1 << 20,
+    /// Others must stop before it is admitted.
+    AwaitsRoom = 1 << 21,
+    /// Its sandbox is gone, but the kubelet has not listed the sandboxes since.
+    SandboxLost = 1 << 22,
 }
 
 /// The hot row of a pod.
@@ -269,6 +273,7 @@ pub(crate) enum WaitReason {
     ImagePullBackOff,
     ErrImageNeverPull,
     CreateContainerConfigError,
+    CreateContainerError,
     RunContainerError,
     PostStartHookError,
 }
@@ -282,6 +287,7 @@ impl WaitReason {
             WaitReason::ImagePullBackOff => "ImagePullBackOff",
             WaitReason::ErrImageNeverPull => "ErrImageNeverPull",
             WaitReason::CreateContainerConfigError => "CreateContainerConfigError",
+            WaitReason::CreateContainerError => "CreateContainerError",
             WaitReason::RunContainerError => "RunContainerError",
             WaitReason::PostStartHookError => "PostStartHookError",
         }
@@ -338,6 +344,21 @@ impl PodRow {
     /// Takes a property away.
     pub(crate) fn unset(&mut self, flag: Flag) {
         self.flags &= !(flag as u32);
+    }
+
+    /// The runtime was listed: what has ended is noticed. Returns whether there was anything.
+    pub(crate) fn notice(&mut self) -> bool {
+        let lost = self.is(Flag::SandboxLost);
+        if lost {
+            self.unset(Flag::SandboxLost);
+            self.unset(Flag::SandboxReady);
+        }
+        let mut noticed = lost;
+        for instance in self.instances_mut() {
+            noticed |= instance.is(Mark::Unseen);
+            instance.unmark(Mark::Unseen);
+        }
+        noticed
     }
 
     /// Takes all properties away but these.
@@ -397,6 +418,14 @@ impl PodRow {
     /// The position of the first main container.
     pub(crate) fn first_main(&self) -> usize {
         self.pod.spec.init_containers.len()
+    }
+
+    /// A wait for volumes ends, because the pod is to stop.
+    pub(crate) fn stop_waiting_for_volumes(&mut self, now: SimTime) {
+        if self.step == Step::Volumes {
+            self.step = Step::Idle;
+            self.last_sync = now;
+        }
     }
 
     /// Whether the pod is to go away: its deletion was requested or its object is gone.

@@ -104,7 +104,8 @@ impl Kubelets {
     fn holds_back(&mut self, now: SimTime, slot: usize, index: usize, fx: &mut Fx) -> bool {
         let row = &self.pods[slot];
         let instance = row.instances()[index];
-        if instance.state == InstanceState::Absent {
+        let purged = instance.is(Mark::Stale) && index < row.first_main();
+        if instance.state == InstanceState::Absent || purged {
             return false;
         }
         let extra = row.container_extra(index);
@@ -323,6 +324,20 @@ impl Kubelets {
             fx.decide(object, Severity::Warning, "Failed", || "Error: failed to start container");
             self.fail(slot, index, WaitReason::RunContainerError);
         }
+        self.start_next(now, slot, fx);
+        self.advance(now, slot, fx);
+    }
+
+    /// A container could not be created: there is no instance of it.
+    pub(crate) fn not_created(&mut self, now: SimTime, container: ContainerId, fx: &mut Fx) {
+        let Some(slot) = self.slot(container.pod) else { return };
+        let index = usize::from(container.index);
+        if self.pods[slot].step != Step::Start || self.pods[slot].cursor != container.index {
+            return;
+        }
+        let object = self.pod_ref(slot);
+        fx.decide(object, Severity::Warning, "Failed", || "Error: failed to create container");
+        self.fail(slot, index, WaitReason::CreateContainerError);
         self.start_next(now, slot, fx);
         self.advance(now, slot, fx);
     }

@@ -18,14 +18,13 @@ impl Kubelets {
     /// The time that the pod's containers have to stop.
     pub(crate) fn pod_grace(&self, slot: usize) -> Span {
         let row = &self.pods[slot];
-        if let Some(grace) = row.extra.as_ref().and_then(|extra| extra.grace_override) {
-            return grace;
+        let of_override = row.extra.as_ref().and_then(|extra| extra.grace_override);
+        let of_deletion = row.pod.meta.deletion().map(|deletion| i64::from(deletion.grace_seconds));
+        match (of_override, of_deletion.map(Span::from_secs)) {
+            (Some(a), Some(b)) => a.min(b),
+            (Some(grace), None) | (None, Some(grace)) => grace,
+            (None, None) => Span::from_secs(row.pod.spec.termination_grace_period_seconds),
         }
-        let seconds = match row.pod.meta.deletion() {
-            Some(deletion) => i64::from(deletion.grace_seconds),
-            None => row.pod.spec.termination_grace_period_seconds,
-        };
-        Span::from_secs(seconds)
     }
 
     /// Stops all containers of the pod: main ones at once, then sidecars in reverse order.
@@ -126,9 +125,14 @@ impl Kubelets {
         let Some(slot) = self.slot(pod) else { return };
         let row = &mut self.pods[slot];
         if row.step != Step::StoppingSandbox {
+            if row.is(Flag::SandboxReady) && row.stage < Stage::Terminated {
+                row.set(Flag::SandboxLost);
+                self.await_relist(now, slot, fx);
+            }
             return;
         }
         row.unset(Flag::SandboxReady);
+        row.unset(Flag::SandboxLost);
         self.killed(now, slot, fx);
         self.advance(now, slot, fx);
     }

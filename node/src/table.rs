@@ -12,7 +12,9 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
 use crate::config::{KubeletConfig, PresentImages};
+use crate::preemption::Preemption;
 use crate::pulls::Puller;
+use crate::shutdown::Shutdown;
 
 /// The random streams of a kubelet.
 const PURPOSE_PHASES: u64 = 0x6b75_6265_6c65_7401;
@@ -155,6 +157,12 @@ pub(crate) struct NodeRow {
     pub images_at: Option<SimTime>,
     /// When the node's own status is compared next.
     pub node_check_at: Option<SimTime>,
+    /// Until when the node says that it is short of memory.
+    pub pressure_until: Option<SimTime>,
+    /// Critical pods for which room is made.
+    pub preemptions: Vec<Preemption>,
+    /// The orderly shutdown under way.
+    pub shutdown: Option<Shutdown>,
     /// How often the registration has failed.
     pub registration_failures: u32,
 }
@@ -191,6 +199,9 @@ impl NodeRow {
             check_at: None,
             images_at: None,
             node_check_at: None,
+            pressure_until: None,
+            preemptions: Vec::new(),
+            shutdown: None,
             registration_failures: 0,
         }
     }
@@ -234,6 +245,9 @@ impl NodeRow {
         self.awaiting.clear();
         self.sending = None;
         self.queue.clear();
+        self.pressure_until = None;
+        self.preemptions.clear();
+        self.shutdown = None;
         self.registration_failures = 0;
     }
 }

@@ -11,7 +11,7 @@ use seatrial_api::units::{SimTime, Span};
 
 use crate::machine::{Fx, Kubelets, Timer};
 use crate::plan::{Plan, plan};
-use crate::rows::{Flag, Mark, Stage, Step};
+use crate::rows::{Flag, Stage, Step};
 use crate::status::{Outlook, StatusView, refresh};
 use crate::table::Power;
 
@@ -34,7 +34,8 @@ impl Kubelets {
     pub(crate) fn advance(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
         loop {
             let row = &mut self.pods[slot];
-            if row.step != Step::Idle || !row.is(Flag::Pending) {
+            let held_up = row.is(Flag::AwaitsRoom) && row.stage == Stage::Sync;
+            if row.step != Step::Idle || !row.is(Flag::Pending) || held_up {
                 return;
             }
             let node = &self.nodes[row.node as usize];
@@ -87,12 +88,7 @@ impl Kubelets {
             let Some(slot) = self.slot(pod) else { continue };
             let row = &mut self.pods[slot];
             row.unset(Flag::AwaitsRelist);
-            let mut noticed = false;
-            for instance in row.instances_mut() {
-                noticed |= instance.is(Mark::Unseen);
-                instance.unmark(Mark::Unseen);
-            }
-            if noticed {
+            if row.notice() {
                 row.set(Flag::Pending);
             }
             self.advance(now, slot, fx);
@@ -167,7 +163,7 @@ impl Kubelets {
         if acted && !failed {
             // The runtime is listed for this pod at once.
             row.set(Flag::Fresh);
-            row.instances_mut().iter_mut().for_each(|instance| instance.unmark(Mark::Unseen));
+            row.notice();
         }
         if failed {
             self.requeue(now, slot, fx);
@@ -222,11 +218,8 @@ impl Kubelets {
         let row = &mut self.pods[slot];
         if row.stage == Stage::Sync {
             row.stage = Stage::Terminating;
-            if row.step == Step::Volumes {
-                // A wait for volumes is the one thing that a deletion interrupts.
-                row.step = Step::Idle;
-                row.last_sync = now;
-            }
+            // A wait for volumes is the one thing that a deletion interrupts.
+            row.stop_waiting_for_volumes(now);
         }
         self.trigger(now, slot, fx);
     }
@@ -245,7 +238,7 @@ impl Kubelets {
         row.stage = Stage::Terminated;
         row.step = Step::Idle;
         row.last_sync = now;
-        row.instances_mut().iter_mut().for_each(|instance| instance.unmark(Mark::Unseen));
+        row.notice();
         if row.is_leaving() {
             row.set(Flag::Pending);
         }
@@ -254,6 +247,13 @@ impl Kubelets {
         self.publish(now, slot, Outlook::Terminated, fx);
         if self.pods[slot].is(Flag::Held) {
             self.send_soon(now, slot, fx);
+        }
+        let node = self.pods[slot].node;
+        if !self.nodes[node as usize].preemptions.is_empty() {
+            self.continue_preemptions(now, node, fx);
+        }
+        if self.nodes[node as usize].shutdown.is_some() {
+            self.shutdown_goes_on(now, node, fx);
         }
     }
 
@@ -299,15 +299,23 @@ impl Kubelets {
         self.trigger(now, slot, fx);
     }
 
-    /// The kubelet itself has decided that the pod fails: it is stopped with this grace. A sync of
-    /// it is still to be asked for.
-    pub(crate) fn fail_pod(&mut self, slot: usize, reason: &str, message: &str, grace: Span) {
+    /// The kubelet itself has decided that the pod fails: it is stopped, with this grace if it is
+    /// shorter than the pod's. A sync of it is still to be asked for.
+    pub(crate) fn fail_pod(
+        &mut self,
+        now: SimTime,
+        slot: usize,
+        reason: &str,
+        message: &str,
+        grace: Option<Span>,
+    ) {
         let row = &mut self.pods[slot];
         let extra = row.extra_mut();
         extra.failure = Some(failure(reason, message));
-        extra.grace_override = Some(grace);
+        extra.grace_override = grace;
         if row.stage == Stage::Sync {
             row.stage = Stage::Terminating;
+            row.stop_waiting_for_volumes(now);
         }
     }
 }

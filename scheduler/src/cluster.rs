@@ -10,7 +10,9 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 use seatrial_api::labels::{Labels, Selector};
+use seatrial_api::meta::ObjectMeta;
 use seatrial_api::node::Node;
+use seatrial_api::object::Object;
 use seatrial_api::pod::Pod;
 use seatrial_api::policy::PodDisruptionBudget;
 use seatrial_api::symbol::Symbol;
@@ -23,6 +25,10 @@ use node_tree::{NodeTree, zone_key};
 
 /// An owner whose selector spreads its pods: kind, namespace, name.
 pub type OwnerKey = (Symbol, Symbol, CompactString);
+
+fn owner_key(kind: &str, meta: &ObjectMeta) -> OwnerKey {
+    (Symbol::new(kind), meta.namespace, meta.name.clone())
+}
 
 /// An image that some nodes have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,8 +190,58 @@ impl Cluster {
         }
     }
 
+    /// Takes note of an object that is neither a pod nor a node.
+    pub fn apply(&mut self, object: &Object) {
+        match object {
+            Object::Namespace(namespace) => {
+                self.set_namespace(Symbol::new(&namespace.meta.name), Some(namespace.meta.labels.clone()));
+            }
+            Object::Service(service) => {
+                self.set_service(service.meta.namespace, &service.meta.name, service.selector.clone());
+            }
+            Object::ReplicaSet(set) => {
+                self.set_owner(owner_key("ReplicaSet", &set.meta), Some(set.selector.clone()));
+            }
+            Object::StatefulSet(set) => {
+                self.set_owner(owner_key("StatefulSet", &set.meta), Some(set.selector.clone()));
+            }
+            Object::PodDisruptionBudget(budget) => self.set_budget(budget.meta.id, Some(budget.clone())),
+            Object::PersistentVolumeClaim(claim) => self.volumes.set_claim(claim.clone()),
+            Object::PersistentVolume(volume) => self.volumes.set_volume(volume.clone()),
+            Object::StorageClass(class) => {
+                self.volumes.classes.insert(Symbol::new(&class.meta.name), class.clone());
+            }
+            Object::CsiNode(csi_node) => {
+                self.volumes.csi_nodes.insert(Symbol::new(&csi_node.meta.name), csi_node.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets such an object.
+    pub fn forget(&mut self, object: &Object) {
+        match object {
+            Object::Namespace(namespace) => self.set_namespace(Symbol::new(&namespace.meta.name), None),
+            Object::Service(service) => self.set_service(service.meta.namespace, &service.meta.name, None),
+            Object::ReplicaSet(set) => self.set_owner(owner_key("ReplicaSet", &set.meta), None),
+            Object::StatefulSet(set) => self.set_owner(owner_key("StatefulSet", &set.meta), None),
+            Object::PodDisruptionBudget(budget) => self.set_budget(budget.meta.id, None),
+            Object::PersistentVolumeClaim(claim) => {
+                self.volumes.remove_claim(claim.meta.namespace, &claim.meta.name);
+            }
+            Object::PersistentVolume(volume) => self.volumes.remove_volume(&volume.meta.name),
+            Object::StorageClass(class) => {
+                self.volumes.classes.remove(&Symbol::new(&class.meta.name));
+            }
+            Object::CsiNode(csi_node) => {
+                self.volumes.csi_nodes.remove(&Symbol::new(&csi_node.meta.name));
+            }
+            _ => {}
+        }
+    }
+
     /// Sets or forgets a namespace's labels.
-    pub fn set_namespace(&mut self, name: Symbol, labels: Option<Labels>) {
+    fn set_namespace(&mut self, name: Symbol, labels: Option<Labels>) {
         match labels {
             Some(labels) => self.namespaces.insert(name, labels),
             None => self.namespaces.remove(&name),
@@ -193,7 +249,7 @@ impl Cluster {
     }
 
     /// Sets or forgets a Service's selector.
-    pub fn set_service(&mut self, namespace: Symbol, name: &CompactString, selector: Option<Labels>) {
+    fn set_service(&mut self, namespace: Symbol, name: &CompactString, selector: Option<Labels>) {
         let services = self.services.entry(namespace).or_default();
         match selector {
             Some(selector) => services.insert(name.clone(), selector),
@@ -210,7 +266,7 @@ impl Cluster {
     }
 
     /// Sets or forgets a disruption budget.
-    pub fn set_budget(&mut self, id: u32, budget: Option<Arc<PodDisruptionBudget>>) {
+    fn set_budget(&mut self, id: u32, budget: Option<Arc<PodDisruptionBudget>>) {
         match budget {
             Some(budget) => self.budgets.insert(id, budget),
             None => self.budgets.remove(&id),

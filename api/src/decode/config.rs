@@ -64,11 +64,27 @@ pub(super) fn secret(object: &Reader<'_>, meta: ObjectMeta) -> Secret {
     }
     check_size(object, "data", &data);
     let kind = object.text("type");
+    for key in required_keys(&kind) {
+        if !data.iter().any(|(other, _)| other == key) {
+            object.refuse("data", format!("a Secret of type {kind} needs the key {key}"));
+        }
+    }
     Secret {
         meta,
         kind: if kind.is_empty() { "Opaque".into() } else { kind },
         data,
         immutable: object.bool("immutable"),
+    }
+}
+
+/// The keys without which a Secret of a type is of no use.
+fn required_keys(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
+        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        "kubernetes.io/dockercfg" => &[".dockercfg"],
+        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
+        _ => &[],
     }
 }
 

@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
         self.cx.push(Diagnostic::error(self.cx.file, position, &self.path.key(key)).message(message));
     }
 
-    /// Reports that this version does not do what the field `key` asks for.
+    /// Reports, for a running cluster too, that nothing can be made of the field `key` or without it.
     pub(super) fn unsupported(&self, key: &'static str, message: impl Into<String>) {
         let position = self.find(key).map_or(self.position, |entry| entry.value.position);
         self.cx.push(Diagnostic::error(self.cx.file, position, &self.path.key(key)).message(message));

@@ -8,15 +8,18 @@ use std::sync::Arc;
 use seatrial_api::container::Container;
 use seatrial_api::machine::{Effects, Input, Machine, Outgoing, Token};
 use seatrial_api::meta::{Deletion, ObjectMeta, Uid};
-use seatrial_api::node::{Node, NodeResources};
+use seatrial_api::node::{Node, NodeConditionType, NodeResources};
 use seatrial_api::object::{Kind, Object};
-use seatrial_api::pod::{ContainerState, Pod, PodPhase, PodSpec};
+use seatrial_api::pod::{
+    ConditionStatus, ContainerState, Pod, PodConditionType, PodPhase, PodReason, PodSpec,
+};
 use seatrial_api::request::{ApiError, Change, ErrorReason, Patch, Reply, Request, WatchEvent};
 use seatrial_api::resources::Resources;
 use seatrial_api::runtime::{ContainerId, ProbeKind, RuntimeCommand, RuntimeReport};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_node::config::PresentImages;
+use seatrial_node::pressure::MemoryReport;
 use seatrial_node::{KubeletConfig, Kubelets, Timer};
 
 /// The row of the one node.
@@ -89,6 +92,10 @@ pub(crate) enum Action {
     Delete(u32, u32),
     Observe(Object),
     Image(u32, &'static str),
+    /// Someone else writes that a pod is not ready.
+    Unready(u32),
+    /// The node is no longer heard of.
+    NodeUnknown,
     Crash,
     Boot,
     StopKubelet,
@@ -284,6 +291,20 @@ impl World {
                 pod.spec = Arc::new(spec);
                 self.store(Arc::new(pod), Change::Modified);
             }
+            Action::Unready(id) => {
+                let mut pod = Pod::clone(&self.pods[&id]);
+                let kind = PodConditionType::Ready;
+                pod.status.conditions.set(kind, ConditionStatus::False, PodReason::None, self.now);
+                self.store(Arc::new(pod), Change::Modified);
+            }
+            Action::NodeUnknown => {
+                let mut node = Node::clone(&self.node);
+                let (kind, unknown) = (NodeConditionType::Ready, ConditionStatus::Unknown);
+                node.conditions.set(kind, unknown, "NodeStatusUnknown".into(), "".into(), self.now);
+                self.node = Arc::new(node);
+                let object = Object::Node(Arc::clone(&self.node));
+                self.push(self.now + ms(2), Event::Watch(WatchEvent { change: Change::Modified, object }));
+            }
             Action::Crash => {
                 self.kubelets.crash_node(self.now, "node".into());
                 self.running.clear();
@@ -295,6 +316,20 @@ impl World {
             }
         }
         self.apply(effects);
+    }
+
+    pub(crate) fn observe_memory(&mut self, report: MemoryReport<'_>) -> Option<u32> {
+        let mut effects = Effects::new(true);
+        let evicted = self.kubelets.observe_memory(self.now, "node".into(), report, &mut effects);
+        self.apply(effects);
+        evicted
+    }
+
+    pub(crate) fn shutdown(&mut self) -> SimTime {
+        let mut effects = Effects::new(true);
+        let off_at = self.kubelets.shutdown_node(self.now, "node".into(), &mut effects);
+        self.apply(effects);
+        off_at
     }
 
     fn apply(&mut self, effects: Effects<Timer>) {

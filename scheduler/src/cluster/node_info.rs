@@ -52,6 +52,7 @@ pub struct NodeInfo {
     node: Option<Arc<Node>>,
     requested_scalars: Scalars,
     pods: Vec<PodOnNode>,
+    /// A set: of two pods that use the same port, the first one to go frees it, as upstream.
     ports: Vec<HostPort>,
     pods_with_affinity: u32,
     pods_with_required_anti_affinity: u32,
@@ -158,7 +159,11 @@ impl NodeInfo {
         if !requests.scalars.is_empty() {
             self.requested_scalars = combined(&self.requested_scalars, &requests.scalars, 1);
         }
-        self.ports.extend_from_slice(&spec.derived.host_ports);
+        for port in &spec.derived.host_ports {
+            if !self.ports.contains(port) {
+                self.ports.push(port.clone());
+            }
+        }
         let (affinity, anti) = affinity_flags(spec);
         self.pods_with_affinity += affinity;
         self.pods_with_required_anti_affinity += anti;
