@@ -10,7 +10,9 @@ use crate::direct::Direct;
 use crate::disruption::{DisruptionController, StaleDisruption};
 use crate::endpointslice::EndpointSliceController;
 use crate::framework::{Caches, Event, Runner, Surroundings, split_token};
+use crate::garbage_collector::GarbageCollector;
 use crate::hpa::HpaController;
+use crate::namespace::NamespaceController;
 use crate::node_lifecycle::NodeLifecycleTimer;
 use crate::replicaset::ReplicaSetController;
 use crate::statefulset::StatefulSetController;
@@ -110,6 +112,8 @@ queued! {
     22 disruption: DisruptionController,
     23 stale_disruption: StaleDisruption,
     24 hpa: HpaController,
+    25 garbage_collector: GarbageCollector,
+    26 namespace: NamespaceController,
 }
 
 /// All controllers over shared caches.

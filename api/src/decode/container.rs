@@ -8,6 +8,7 @@ use crate::container::{
 };
 use crate::symbol::Symbol;
 use compact_str::CompactString;
+use std::collections::BTreeSet;
 
 pub(super) const PROTOCOLS: [(&str, Protocol); 3] =
     [("TCP", Protocol::Tcp), ("UDP", Protocol::Udp), ("SCTP", Protocol::Sctp)];
@@ -132,14 +133,13 @@ pub(super) fn port_ref(reader: &Reader<'_>, key: &'static str) -> Option<PortRef
 }
 
 fn mounts(container: &Reader<'_>) -> Box<[Symbol]> {
-    let mut paths: Vec<CompactString> = Vec::new();
+    let mut paths = BTreeSet::new();
     let mounts = container.list("volumeMounts", |mount| {
         mount.known(&["readOnly", "recursiveReadOnly", "subPath", "subPathExpr", "mountPropagation"]);
         let path = CompactString::from(mount.required_str("mountPath"));
-        if paths.contains(&path) {
+        if !paths.insert(path) {
             mount.invalid("mountPath", "a path of its own for each mount");
         }
-        paths.push(path);
         mount.required_symbol("name")
     });
     mounts.into()

@@ -15,6 +15,7 @@ use crate::pod::{Pod, PodSpec, PodTemplate, PreemptionPolicy, Volume};
 use crate::scheduling::Affinity;
 use crate::symbol::Symbol;
 use rustc_hash::FxHashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The pod specifications that were read, so that equal ones are stored once.
@@ -232,14 +233,13 @@ fn renamed_mounts(reader: &Reader<'_>, mut containers: Vec<Container>) -> Box<[C
 
 /// Every mount needs a volume.
 fn check_mounts(reader: &Reader<'_>, spec: &PodSpec, more: &[Symbol]) {
-    let volumes: Vec<Symbol> =
+    let volumes: BTreeSet<Symbol> =
         spec.volumes.iter().map(|volume: &Volume| volume.name).chain(more.iter().copied()).collect();
     for container in spec.all_containers() {
-        for mount in container.mounts.iter().filter(|mount| !mount.is_empty() && !volumes.contains(mount)) {
-            reader.refuse(
-                "volumes",
-                format!("container {} mounts {mount}, and there is no such volume", container.name),
-            );
+        let without = |mount: &&Symbol| !mount.is_empty() && !volumes.contains(*mount);
+        for mount in container.mounts.iter().filter(without) {
+            let name = container.name;
+            reader.refuse("volumes", format!("container {name} mounts {mount}, and there is no such volume"));
         }
     }
 }

@@ -187,7 +187,8 @@ impl<'a> Reader<'a> {
                 .expected(expected, ""),
         };
         let same = |other: &Diagnostic| (other.position, &other.path) == (finding.position, &finding.path);
-        if !self.cx.findings.borrow().iter().any(same) {
+        // What was reported of a field was reported just before.
+        if !self.cx.findings.borrow().iter().rev().take(8).any(same) {
             self.cx.push(finding);
         }
     }
