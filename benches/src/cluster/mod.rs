@@ -53,6 +53,7 @@ fn quiet(name: &str, nodes: Vec<NodeSpec>, duration: Span) -> ClusterConfig {
         duration,
         nodes,
         state: Vec::new(),
+        absent_owners: Default::default(),
         manifests: Vec::new(),
         profiles: Vec::new(),
         images: Vec::new(),
