@@ -21,7 +21,6 @@ use seatrial_api::symbol::Symbol;
 use crate::Config;
 use crate::framework::{Client, Context, Controller, Event, Mode, Next, Replies, RetryPolicy, Runner};
 use graph::{Graph, Identity, Item, identity_of, known_kind};
-use plan::owners_without;
 
 pub use plan::{
     Dependents, OwnerState, Plan as GarbagePlan, orphans_dependents, plan as plan_garbage,
@@ -196,7 +195,7 @@ impl GarbageCollector {
             },
             Item::Orphan(target) => {
                 let Some(object) = cx.caches.object(target) else { return Next::Done };
-                self.orphan(cx, &object, sync)
+                self.orphan(&object, sync)
             }
             Item::Object(target) => {
                 let Some(object) = cx.caches.object(target) else { return Next::Done };
@@ -212,15 +211,12 @@ impl GarbageCollector {
     }
 
     /// Lets the dependents of an object go, all at once.
-    fn orphan(&mut self, cx: &mut Context<'_>, object: &Object, sync: &mut Sync) -> Next {
+    fn orphan(&mut self, object: &Object, sync: &mut Sync) -> Next {
         sync.stage = Stage::Orphan;
         let uid = object.meta().uid;
         let dependents = self.graph.owner(uid).map(|owner| owner.dependents.clone()).unwrap_or_default();
-        let release = |target: ObjectRef| {
-            let meta = cx.caches.object(target)?;
-            Some(Request::Patch { target, patch: Patch::Owners(owners_without(meta.meta(), uid)) })
-        };
-        let requests: Vec<Request> = dependents.into_iter().filter_map(release).collect();
+        let release = |target| Request::Patch { target, patch: Patch::RemoveOwners(vec![uid]) };
+        let requests: Vec<Request> = dependents.into_iter().map(release).collect();
         if requests.is_empty() {
             return take_finalizer(object.object_ref(), FINALIZER_ORPHAN, sync);
         }
@@ -324,9 +320,9 @@ impl GarbageCollector {
         let owners: Vec<OwnerState> = sync.owners.iter().flatten().copied().collect();
         match plan_garbage(latest.meta(), &owners, self.dependents(cx, latest.meta().uid)) {
             GarbagePlan::Keep => Next::Done,
-            GarbagePlan::KeepOwners(kept) => {
+            GarbagePlan::DropOwners(lost) => {
                 sync.stage = Stage::Last;
-                Next::send(Request::Patch { target, patch: Patch::Owners(kept) })
+                Next::send(Request::Patch { target, patch: Patch::RemoveOwners(lost) })
             }
             GarbagePlan::DeleteForeground { unblocked: Some(references) } => {
                 sync.stage = Stage::Unblock;

@@ -13,7 +13,7 @@ use seatrial_api::units::{SimTime, Span};
 
 use crate::world::{NAMESPACE, World};
 
-fn service(name: &str, app: &str) -> Service {
+pub(crate) fn service(name: &str, app: &str) -> Service {
     let port = ServicePort {
         name: Symbol::empty(),
         protocol: Protocol::Tcp,
