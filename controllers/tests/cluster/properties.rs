@@ -62,8 +62,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn garbage_is_what_has_lost_all_owners_and_nothing_else((owners, deletions) in graphs()) {
-        let mut world = World::new();
+    fn garbage_is_what_has_lost_all_owners_and_nothing_else(
+        (owners, deletions) in graphs(),
+        seed in any::<u64>(),
+    ) {
+        let mut world = World::random(seed);
         let mut rows: Vec<u32> = Vec::new();
         for (index, owners) in owners.iter().enumerate() {
             let list = owners.iter().filter(|&&owner| owner < index).map(|&owner| reference(&world, rows[owner]));
@@ -105,8 +108,11 @@ proptest! {
     }
 
     #[test]
-    fn nodes_that_are_well_again_have_no_taints_whatever_they_went_through(history in histories()) {
-        let mut world = World::new();
+    fn nodes_that_are_well_again_have_no_taints_whatever_they_went_through(
+        history in histories(),
+        seed in any::<u64>(),
+    ) {
+        let mut world = World::random(seed);
         for index in 0..6 {
             world.node(&format!("n{index}"), ["a", "b"][index % 2]);
             world.pod(&format!("p{index}"), &format!("n{index}"), &[], &tolerating(None));
@@ -151,7 +157,7 @@ proptest! {
         sizes in prop::collection::vec(0usize..260, 1..6),
         seed in any::<u64>(),
     ) {
-        let mut world = World::new();
+        let mut world = World::random(seed);
         world.node("n1", "z");
         world.create(service("web", "web"));
         let mut pods: Vec<u32> = Vec::new();
