@@ -9,11 +9,13 @@ mod fuzzing;
 
 use fuzzing::fuzz;
 use seatrial_api::calendar::{Calendar, Timestamp};
+use seatrial_api::decode::{Decoder, Mode, newest_time};
 use seatrial_api::document::{
     Diagnostic, Diagnostics, DuplicateKeys, Node, ObjectReader, Position, read_documents,
 };
 use seatrial_api::duration;
 use seatrial_api::quantity::Quantity;
+use seatrial_api::version::KubernetesVersion;
 
 #[test]
 fn documents_are_read_or_refused() {
@@ -34,6 +36,27 @@ fn documents_are_read_or_refused() {
         }
         let mut strict = Diagnostics::new();
         read_documents("input", input, DuplicateKeys::Refused, &mut strict);
+    });
+}
+
+#[test]
+fn objects_are_decoded_or_refused() {
+    fuzz("decode", "objects_are_decoded_or_refused", |input| {
+        for mode in [Mode::Manifest, Mode::State] {
+            let mut decoder = Decoder::new(mode, Calendar::default(), KubernetesVersion::default());
+            let mut reader = ObjectReader::new("input", input);
+            let mut findings = Diagnostics::new();
+            while let Some(node) = reader.next(&mut findings) {
+                let (file, before) = (reader.file().clone(), findings.error_count());
+                let object = decoder.decode(&node, &file, &mut findings);
+                assert_eq!(
+                    object.is_none(),
+                    findings.error_count() > before,
+                    "an object, or why not: {findings}"
+                );
+                let _ = newest_time(&node);
+            }
+        }
     });
 }
 

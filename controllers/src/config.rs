@@ -1,5 +1,9 @@
 //! Settings of the controller manager.
 
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+use seatrial_api::meta::Uid;
 use seatrial_api::units::Span;
 use seatrial_api::version::KubernetesVersion;
 
@@ -44,6 +48,9 @@ pub struct Config {
     pub node_lifecycle: NodeLifecycleConfig,
     /// How many finished pods may exist (`--terminated-pod-gc-threshold`); zero for any number.
     pub terminated_pod_threshold: usize,
+    /// Owners that exist although no list shows them, because a state dump left them out: their
+    /// dependents are no garbage.
+    pub assumed_owners: Arc<FxHashSet<Uid>>,
 }
 
 impl Default for Config {
@@ -54,6 +61,7 @@ impl Default for Config {
             sync_cost: Span::from_millis(1),
             node_lifecycle: NodeLifecycleConfig::default(),
             terminated_pod_threshold: 12_500,
+            assumed_owners: Arc::default(),
         }
     }
 }

@@ -16,13 +16,16 @@ mod direct;
 pub mod disruption;
 pub mod endpointslice;
 mod framework;
+pub mod garbage_collector;
 pub mod hpa;
 mod manager;
+pub mod namespace;
 pub mod node_lifecycle;
 mod pass_schedule;
 pub mod podgc;
 mod replicaset;
 mod selected_pods;
+mod statefulset;
 pub mod taint_eviction;
 
 pub use config::{ClientLimits, Config};

@@ -10,9 +10,12 @@ use crate::direct::Direct;
 use crate::disruption::{DisruptionController, StaleDisruption};
 use crate::endpointslice::EndpointSliceController;
 use crate::framework::{Caches, Event, Runner, Surroundings, split_token};
+use crate::garbage_collector::GarbageCollector;
 use crate::hpa::HpaController;
+use crate::namespace::NamespaceController;
 use crate::node_lifecycle::NodeLifecycleTimer;
 use crate::replicaset::ReplicaSetController;
+use crate::statefulset::StatefulSetController;
 
 /// Timers of the controller manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +107,13 @@ macro_rules! queued {
 queued! {
     1 replicaset: ReplicaSetController,
     2 deployment: DeploymentController,
+    3 statefulset: StatefulSetController,
     21 endpointslice: EndpointSliceController,
     22 disruption: DisruptionController,
     23 stale_disruption: StaleDisruption,
     24 hpa: HpaController,
+    25 garbage_collector: GarbageCollector,
+    26 namespace: NamespaceController,
 }
 
 /// All controllers over shared caches.

@@ -63,7 +63,7 @@ pub struct Summary {
     pub services: Vec<ServiceSummary>,
     /// Named faults.
     pub faults: Vec<FaultSummary>,
-    /// What the machines cost.
+    /// What the machines cost, to a millionth of a dollar.
     pub cost_usd: f64,
     /// Kinds that were kept without logic of their own.
     pub not_played: Vec<NotPlayed>,
@@ -272,7 +272,7 @@ impl Summary {
             evictions: evictions(results),
             services: results.services.iter().map(service).collect(),
             faults: results.faults.iter().map(fault).collect(),
-            cost_usd: results.cost_usd,
+            cost_usd: (results.cost_usd * 1e6).round() / 1e6,
             not_played: results
                 .not_played
                 .iter()

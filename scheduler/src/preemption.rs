@@ -66,6 +66,8 @@ pub(crate) struct PostFilterResult {
     pub(crate) preemption: Option<Candidate>,
     /// Whether the pod's nomination is to be cleared.
     pub(crate) clear_nomination: bool,
+    /// Whether a plugin failed.
+    pub(crate) failed: bool,
     pub(crate) message: String,
 }
 
@@ -85,7 +87,7 @@ pub(crate) fn post_filter(context: &mut PostFilterContext<'_>) -> PostFilterResu
                 reasons.push(message);
             }
             PostFilter::Error(message) => {
-                return PostFilterResult { message, ..PostFilterResult::default() };
+                return PostFilterResult { failed: true, message, ..PostFilterResult::default() };
             }
             PostFilter::Preempt(candidate) => {
                 return PostFilterResult { preemption: Some(candidate), ..PostFilterResult::default() };
@@ -94,6 +96,16 @@ pub(crate) fn post_filter(context: &mut PostFilterContext<'_>) -> PostFilterResu
     }
     result.message = reasons.join(", ");
     result
+}
+
+/// The whole message about a pod that fits nowhere.
+pub(crate) fn fit_error(nodes: usize, diagnosis: &Diagnosis, result: &PostFilterResult) -> String {
+    let mut message = diagnosis.message(nodes);
+    if result.preemption.is_none() && !result.message.is_empty() {
+        message.push(' ');
+        message.push_str(&result.message);
+    }
+    message
 }
 
 const NOT_HELPFUL: &str = "Preemption is not helpful for scheduling";

@@ -147,6 +147,9 @@ fn metric_target(source: &Reader<'_>) -> Option<MetricTarget> {
             Some(TargetType::Value) => value,
             None => percent.or(average).or(value),
         };
+        if [percent, average, value].iter().flatten().count() > 1 {
+            target.refuse("type", "a metric has one target only");
+        }
         if chosen.is_none() {
             target.invalid(
                 "type",

@@ -11,6 +11,7 @@ use crate::meta::ObjectMeta;
 use crate::policy::{Budget, PdbStatus, PodDisruptionBudget, PriorityClass, UnhealthyPodEvictionPolicy};
 use crate::symbol::Symbol;
 use compact_str::CompactString;
+use std::collections::BTreeMap;
 
 /// The label that every namespace carries.
 const LABEL_NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -39,36 +40,50 @@ pub(super) fn service_account(object: &Reader<'_>, meta: ObjectMeta) -> ServiceA
     ServiceAccount { meta }
 }
 
-type Data = Vec<(CompactString, CompactString)>;
+/// Keys and values, in the order of the keys, as the server prints them.
+type Data = BTreeMap<CompactString, CompactString>;
 
 /// Reads a ConfigMap.
 pub(super) fn config_map(object: &Reader<'_>, meta: ObjectMeta) -> ConfigMap {
     let mut data = owned(object.pairs("data", |key, _| check_key(key)));
-    let binary = object.pairs("binaryData", check_binary);
-    for (key, _) in &binary {
-        if data.iter().any(|(other, _)| other == key) {
+    let binary = owned(object.pairs("binaryData", check_binary));
+    check_size(object, data.values().map(|text| text.len()).sum::<usize>() + decoded_bytes(&binary));
+    for (key, value) in binary {
+        if let Some((key, _)) = data.get_key_value(&key) {
             object.refuse("binaryData", format!("the key {key} is in data too"));
         }
+        data.insert(key, value);
     }
-    data.extend(owned(binary));
-    check_size(object, "data", &data);
-    ConfigMap { meta, data, immutable: object.bool("immutable") }
+    ConfigMap { meta, data: data.into_iter().collect(), immutable: object.bool("immutable") }
 }
 
 /// Reads a Secret; `stringData` is encoded and takes the place of `data` of the same key.
 pub(super) fn secret(object: &Reader<'_>, meta: ObjectMeta) -> Secret {
     let mut data = owned(object.pairs("data", check_binary));
     for (key, text) in object.pairs("stringData", |key, _| check_key(key)) {
-        data.retain(|(other, _)| other != key);
-        data.push((key.into(), base64::encode(text.as_bytes()).into()));
+        data.insert(key.into(), base64::encode(text.as_bytes()).into());
     }
-    check_size(object, "data", &data);
+    check_size(object, decoded_bytes(&data));
     let kind = object.text("type");
+    for key in required_keys(&kind).iter().filter(|key| !data.contains_key(**key)) {
+        object.refuse("data", format!("a Secret of type {kind} needs the key {key}"));
+    }
     Secret {
         meta,
         kind: if kind.is_empty() { "Opaque".into() } else { kind },
-        data,
+        data: data.into_iter().collect(),
         immutable: object.bool("immutable"),
+    }
+}
+
+/// The keys without which a Secret of a type is of no use.
+fn required_keys(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
+        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        "kubernetes.io/dockercfg" => &[".dockercfg"],
+        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
+        _ => &[],
     }
 }
 
@@ -86,10 +101,15 @@ fn check_binary(key: &str, text: &str) -> Result<(), String> {
     base64::decode(text).map(|_| ()).ok_or_else(|| "a value in base64".to_owned())
 }
 
-fn check_size(object: &Reader<'_>, key: &'static str, data: &Data) {
-    if data.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > DATA_MAX_BYTES * 4 / 3 {
-        object.refuse(key, "more than 1 MiB of data");
+fn check_size(object: &Reader<'_>, bytes: usize) {
+    if bytes > DATA_MAX_BYTES {
+        object.refuse("data", "more than 1 MiB of data");
     }
+}
+
+/// How many bytes the values hold, which are in base64.
+fn decoded_bytes(data: &Data) -> usize {
+    data.values().map(|text| base64::decode(text).map_or(0, |bytes| bytes.len())).sum()
 }
 
 /// Reads a PriorityClass.

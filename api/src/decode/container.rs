@@ -8,6 +8,7 @@ use crate::container::{
 };
 use crate::symbol::Symbol;
 use compact_str::CompactString;
+use std::collections::BTreeSet;
 
 pub(super) const PROTOCOLS: [(&str, Protocol); 3] =
     [("TCP", Protocol::Tcp), ("UDP", Protocol::Udp), ("SCTP", Protocol::Sctp)];
@@ -77,7 +78,7 @@ fn container(reader: &Reader<'_>) -> Container {
         requests,
         limits,
         ports: reader.list("ports", port).into(),
-        mounts: reader.list("volumeMounts", mount).into(),
+        mounts: mounts(reader),
         startup_probe: probe(reader, "startupProbe", ProbeRole::Restarts),
         readiness_probe: probe(reader, "readinessProbe", ProbeRole::Reports),
         liveness_probe: probe(reader, "livenessProbe", ProbeRole::Restarts),
@@ -131,10 +132,17 @@ pub(super) fn port_ref(reader: &Reader<'_>, key: &'static str) -> Option<PortRef
     Some(PortRef::Name(Symbol::new(name)))
 }
 
-fn mount(mount: &Reader<'_>) -> Symbol {
-    mount.known(&["readOnly", "recursiveReadOnly", "subPath", "subPathExpr", "mountPropagation"]);
-    mount.required_str("mountPath");
-    mount.required_symbol("name")
+fn mounts(container: &Reader<'_>) -> Box<[Symbol]> {
+    let mut paths = BTreeSet::new();
+    let mounts = container.list("volumeMounts", |mount| {
+        mount.known(&["readOnly", "recursiveReadOnly", "subPath", "subPathExpr", "mountPropagation"]);
+        let path = CompactString::from(mount.required_str("mountPath"));
+        if !paths.insert(path) {
+            mount.invalid("mountPath", "a path of its own for each mount");
+        }
+        mount.required_symbol("name")
+    });
+    mounts.into()
 }
 
 /// What a probe's outcome is for.
@@ -242,6 +250,9 @@ fn environment(container: &Reader<'_>) -> Environment {
     let mut references = Vec::new();
     container.list("env", |variable| {
         let name = variable.required_str("name");
+        if !name.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'=') {
+            variable.invalid("name", "printable ASCII characters other than '='");
+        }
         let value = variable.str("value");
         let from = variable.object("valueFrom", key_reference);
         match from {

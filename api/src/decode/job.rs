@@ -1,5 +1,6 @@
 //! Jobs.
 
+use super::names;
 use super::pod::{SpecPool, TemplateRules, template};
 use super::pod_status::STATUSES;
 use super::reader::Reader;
@@ -19,6 +20,9 @@ use std::sync::Arc;
 
 /// The label by which a Job finds its pods.
 const LABEL_CONTROLLER_UID: &str = "batch.kubernetes.io/controller-uid";
+
+/// How many pods of an Indexed Job may run at once.
+const INDEXED_PARALLELISM_MAX: i32 = 100_000;
 
 /// Whether another controller than the built-in one manages the Job, so that it is only stored.
 pub(super) fn is_managed_by_other(job: &Node) -> bool {
@@ -110,8 +114,8 @@ fn replacement_policy(spec: &Reader<'_>, has_failure_policy: bool) -> PodReplace
 
 fn check(spec: &Reader<'_>, job: &Job) {
     let indexed = job.completion_mode == CompletionMode::Indexed;
-    if indexed && job.completions.is_none() {
-        spec.invalid("completions", "a number of completions, for an Indexed Job");
+    if indexed {
+        check_indexed(spec, job);
     }
     for (key, given) in [
         ("backoffLimitPerIndex", job.backoff_limit_per_index.is_some()),
@@ -132,6 +136,19 @@ fn check(spec: &Reader<'_>, job: &Job) {
         if given && restarts {
             spec.refuse(key, "it needs restartPolicy: Never in the template");
         }
+    }
+}
+
+fn check_indexed(spec: &Reader<'_>, job: &Job) {
+    let Some(completions) = job.completions else {
+        return spec.invalid("completions", "a number of completions, for an Indexed Job");
+    };
+    if job.parallelism > INDEXED_PARALLELISM_MAX {
+        spec.invalid("parallelism", format!("at most {INDEXED_PARALLELISM_MAX}, for an Indexed Job"));
+    }
+    let longest = format!("{}-{}", job.meta.name, completions - 1);
+    if completions > 0 && !job.meta.name.is_empty() && !names::is_label(&longest) {
+        spec.refuse("completions", format!("{longest} is too long for the host name of a pod"));
     }
 }
 

@@ -15,6 +15,7 @@ use crate::pod::{Pod, PodSpec, PodTemplate, PreemptionPolicy, Volume};
 use crate::scheduling::Affinity;
 use crate::symbol::Symbol;
 use rustc_hash::FxHashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The pod specifications that were read, so that equal ones are stored once.
@@ -34,10 +35,9 @@ impl SpecPool {
 }
 
 /// Fields of pods that make no difference to where a pod goes and how it lives.
-const WITHOUT_EFFECT: [&str; 16] = [
+const WITHOUT_EFFECT: [&str; 15] = [
     "automountServiceAccountToken",
     "dnsConfig",
-    "dnsPolicy",
     "enableServiceLinks",
     "hostAliases",
     "hostIPC",
@@ -95,7 +95,7 @@ pub(super) fn template(
     specs: &mut SpecPool,
 ) -> Option<Arc<PodTemplate>> {
     if !workload.has("template") {
-        workload.invalid("template", "a pod template");
+        workload.unsupported("template", "required field is missing: a workload has a pod template");
     }
     workload.object("template", |template| {
         // How a ControllerRevision says that its template replaces the other as a whole.
@@ -155,9 +155,7 @@ pub(super) fn spec(reader: &Reader<'_>) -> PodSpec {
         init_containers: renamed_mounts(reader, init_containers),
         volumes: volumes.into(),
         restart_policy: reader.choice("restartPolicy", &RESTART_POLICIES).unwrap_or_default(),
-        termination_grace_period_seconds: reader
-            .int("terminationGracePeriodSeconds", 0..=i64::MAX)
-            .unwrap_or(30),
+        termination_grace_period_seconds: grace_seconds(reader),
         active_deadline_seconds: reader.int("activeDeadlineSeconds", 1..=i64::from(i32::MAX)),
         node_selector: meta::labels(reader, "nodeSelector"),
         affinity: scheduling::affinity(reader),
@@ -179,8 +177,19 @@ pub(super) fn spec(reader: &Reader<'_>) -> PodSpec {
         runtime_class: reader.symbol("runtimeClassName"),
         ..PodSpec::new(renamed_mounts(reader, containers).into_vec())
     };
-    check_host_network(reader, &spec);
+    check_host_ports(reader, &spec);
+    let dns_policies = [("ClusterFirst", ()), ("ClusterFirstWithHostNet", ()), ("Default", ()), ("None", ())];
+    reader.choice("dnsPolicy", &dns_policies);
+    if !spec.scheduling_gates.is_empty() && reader.has("nodeName") {
+        reader.refuse("nodeName", "a pod with scheduling gates has no node yet");
+    }
     spec.sealed()
+}
+
+/// The time that the pod has to stop; a negative one means the shortest there is.
+fn grace_seconds(reader: &Reader<'_>) -> i64 {
+    let written = reader.int("terminationGracePeriodSeconds", i64::MIN..=i64::MAX).unwrap_or(30);
+    if written < 0 { 1 } else { written }
 }
 
 /// Reads `preemptionPolicy` of a pod or of a priority class.
@@ -224,28 +233,37 @@ fn renamed_mounts(reader: &Reader<'_>, mut containers: Vec<Container>) -> Box<[C
 
 /// Every mount needs a volume.
 fn check_mounts(reader: &Reader<'_>, spec: &PodSpec, more: &[Symbol]) {
-    let volumes: Vec<Symbol> =
+    let volumes: BTreeSet<Symbol> =
         spec.volumes.iter().map(|volume: &Volume| volume.name).chain(more.iter().copied()).collect();
     for container in spec.all_containers() {
-        for mount in container.mounts.iter().filter(|mount| !mount.is_empty() && !volumes.contains(mount)) {
-            reader.refuse(
-                "volumes",
-                format!("container {} mounts {mount}, and there is no such volume", container.name),
-            );
+        let without = |mount: &&Symbol| !mount.is_empty() && !volumes.contains(*mount);
+        for mount in container.mounts.iter().filter(without) {
+            let name = container.name;
+            reader.refuse("volumes", format!("container {name} mounts {mount}, and there is no such volume"));
         }
     }
 }
 
-/// On the node's network a container's port is the node's.
-fn check_host_network(reader: &Reader<'_>, spec: &PodSpec) {
-    let ports = spec.all_containers().flat_map(|container| &container.ports);
-    for port in
-        ports.filter(|port| spec.host_network && port.host_port != 0 && port.host_port != port.container_port)
-    {
-        reader.refuse(
-            "hostNetwork",
-            format!("hostPort {} must equal containerPort {}", port.host_port, port.container_port),
-        );
+/// A port of the node is taken once, and on the node's network a container's port is the node's.
+fn check_host_ports(reader: &Reader<'_>, spec: &PodSpec) {
+    for port in spec.all_containers().flat_map(|container| &container.ports) {
+        if spec.host_network && port.host_port != 0 && port.host_port != port.container_port {
+            let (host, container) = (port.host_port, port.container_port);
+            reader.refuse("hostNetwork", format!("hostPort {host} must equal containerPort {container}"));
+        }
+    }
+    let mut taken: Vec<_> = spec
+        .containers
+        .iter()
+        .flat_map(|container| &container.ports)
+        .filter(|port| port.host_port != 0)
+        .map(|port| (port.host_port, port.protocol, port.host_ip))
+        .collect();
+    taken.sort_unstable();
+    for pair in taken.windows(2) {
+        if pair[0] == pair[1] {
+            reader.refuse("containers", format!("two ports are both the node's port {}", pair[0].0));
+        }
     }
 }
 

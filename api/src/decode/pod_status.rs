@@ -7,6 +7,7 @@ use crate::pod::{
 };
 use crate::symbol::Symbol;
 use crate::units::SimTime;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) const STATUSES: [(&str, ConditionStatus); 3] = [
@@ -100,10 +101,10 @@ fn conditions(status: &Reader<'_>) -> (PodConditions, compact_str::CompactString
 fn containers(status: &Reader<'_>, spec: &PodSpec) -> Option<Arc<[ContainerStatus]>> {
     let mut all = status.list("initContainerStatuses", container);
     all.extend(status.list("containerStatuses", container));
-    let ordered: Vec<ContainerStatus> = spec
-        .all_containers()
-        .filter_map(|container| all.iter().find(|status| status.name == container.name).copied())
-        .collect();
+    let by_name: BTreeMap<Symbol, ContainerStatus> =
+        all.into_iter().map(|status| (status.name, status)).collect();
+    let ordered: Vec<ContainerStatus> =
+        spec.all_containers().filter_map(|container| by_name.get(&container.name).copied()).collect();
     (!ordered.is_empty()).then(|| ordered.into())
 }
 

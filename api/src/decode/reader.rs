@@ -187,7 +187,8 @@ impl<'a> Reader<'a> {
                 .expected(expected, ""),
         };
         let same = |other: &Diagnostic| (other.position, &other.path) == (finding.position, &finding.path);
-        if !self.cx.findings.borrow().iter().any(same) {
+        // What was reported of a field was reported just before.
+        if !self.cx.findings.borrow().iter().rev().take(8).any(same) {
             self.cx.push(finding);
         }
     }
@@ -201,7 +202,7 @@ impl<'a> Reader<'a> {
         self.cx.push(Diagnostic::error(self.cx.file, position, &self.path.key(key)).message(message));
     }
 
-    /// Reports that this version does not do what the field `key` asks for.
+    /// Reports, for a running cluster too, that nothing can be made of the field `key` or without it.
     pub(super) fn unsupported(&self, key: &'static str, message: impl Into<String>) {
         let position = self.find(key).map_or(self.position, |entry| entry.value.position);
         self.cx.push(Diagnostic::error(self.cx.file, position, &self.path.key(key)).message(message));

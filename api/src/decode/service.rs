@@ -12,6 +12,7 @@ use crate::service::{
     TrafficPolicy,
 };
 use crate::symbol::Symbol;
+use std::collections::BTreeSet;
 
 /// The label that names the Service of a slice.
 const LABEL_SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -130,17 +131,16 @@ fn check_ports(spec: &Reader<'_>, service: &Service) {
     if service.ports.len() > 1 && service.ports.iter().any(|port| port.name.is_empty()) {
         spec.refuse("ports", "with more than one port each needs a name");
     }
-    for (index, port) in service.ports.iter().enumerate() {
-        for other in &service.ports[..index] {
-            if port.name == other.name && !port.name.is_empty() {
-                spec.refuse("ports", format!("two of them are named {}", port.name));
-            }
-            if (port.port, port.protocol) == (other.port, other.protocol) {
-                spec.refuse(
-                    "ports",
-                    format!("two of them have the port {} {}", port.port, port.protocol.as_str()),
-                );
-            }
+    let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+    for port in &service.ports {
+        if !port.name.is_empty() && !names.insert(port.name) {
+            spec.refuse("ports", format!("two of them are named {}", port.name));
+        }
+        if !numbers.insert((port.port, port.protocol)) {
+            spec.refuse(
+                "ports",
+                format!("two of them have the port {} {}", port.port, port.protocol.as_str()),
+            );
         }
         if port.node_port != 0 && service.kind == ServiceType::ClusterIp {
             spec.refuse("ports", "a ClusterIP Service has no nodePort");

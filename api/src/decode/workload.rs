@@ -7,7 +7,7 @@ use super::reader::{Reader, whole_number};
 use super::selector;
 use super::storage;
 use crate::container::RestartPolicy;
-use crate::labels::Selector;
+use crate::labels::{Operator, Selector};
 use crate::meta::ObjectMeta;
 use crate::pod::PodTemplate;
 use crate::symbol::Symbol;
@@ -280,7 +280,8 @@ fn pods(
     }
     let selector = selector.unwrap_or_default();
     let template = template(spec, rules, specs)?;
-    if !selector.is_empty() && !selector.matches(&template.labels) {
+    let faulty = selector.requirements.iter().any(|requirement| requirement.operator == Operator::Never);
+    if !selector.is_empty() && !faulty && !selector.matches(&template.labels) {
         spec.object("template", |template| {
             template.all_known();
             template.refuse("metadata", format!("the labels do not match the selector {selector}"));

@@ -3,7 +3,7 @@
 //!
 //! The language is the one of the library behind `kubectl`: YAML with the scalars of version 1.1
 //! (`yes`, `on`, octal `0644`), merge keys, anchors and aliases, several documents in a file; and
-//! JSON. Two readers, [`yaml`] over the `granit-parser` crate and an own one for JSON, speak one
+//! JSON. Two readers, one for YAML over the `granit-parser` crate and one of our own for JSON, speak one
 //! language of events, from which one builder makes the tree.
 //!
 //! What is refused, with a message, is nesting beyond [`NESTING_MAX`] levels and aliases that

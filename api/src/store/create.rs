@@ -5,7 +5,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 
 use super::ApiServer;
-use crate::labels::{Labels, Selector};
+use crate::labels::{Labels, Operator, Selector};
 use crate::meta::ObjectMeta;
 use crate::object::{Kind, Object};
 use crate::pod::{ConditionStatus, Pod, PodConditionType, PodReason, PodStatus};
@@ -243,7 +243,8 @@ pub(super) fn has_generation(kind: Kind) -> bool {
 /// which its template's pods are labelled.
 fn prepare_job(job: &mut Job) {
     job.status = Default::default();
-    if !job.selector.is_empty() {
+    // A selector of a manifest that matches nothing stands for one that is still to be made.
+    if job.selector.requirements.iter().any(|requirement| requirement.operator != Operator::Never) {
         return;
     }
     let uid = Symbol::new(&job.meta.uid.to_string());

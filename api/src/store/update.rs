@@ -125,7 +125,7 @@ fn compare(stored: &Object, next: &Object) -> Comparison {
             compare_with_status!(old, new, phase)
         }
         (Object::Namespace(old), Object::Namespace(new)) => {
-            compare_with_status!(old, new, terminating, finalized)
+            compare_with_status!(old, new, terminating, finalized, conditions)
         }
         _ => {
             let spec_changed = !same_content(stored, next);
@@ -254,6 +254,7 @@ fn merge_main(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
             let new = Arc::make_mut(new);
             new.terminating = old.terminating;
             new.finalized = old.finalized;
+            new.conditions = old.conditions.clone();
         }
         (Object::Service(old), Object::Service(new)) => {
             let new = Arc::make_mut(new);
@@ -313,7 +314,11 @@ fn merge_status(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
         (Object::PersistentVolume(old), Object::PersistentVolume(new)) => {
             Arc::make_mut(old).phase = new.phase
         }
-        (Object::Namespace(old), Object::Namespace(new)) => Arc::make_mut(old).terminating = new.terminating,
+        (Object::Namespace(old), Object::Namespace(new)) => {
+            let old = Arc::make_mut(old);
+            old.terminating = new.terminating;
+            old.conditions = new.conditions.clone();
+        }
         (stored, _) => {
             let kind = stored.kind();
             let message =

@@ -26,8 +26,8 @@ use seatrial_api::workload::{Deployment, DeploymentStrategy, ReplicaSet};
 use self::plan::{Keys, Scale, Step, View};
 use crate::Config;
 use crate::framework::{
-    Client, Context, Controller, Event, Mode, Next, Replies, RetryPolicy, Runner, SelectorIndex, adoption,
-    claim_failed, release, same_template,
+    Claims, Client, Context, Controller, Event, Next, Replies, RetryPolicy, Runner, SelectorIndex, may_adopt,
+    read_fresh, same_template,
 };
 
 /// Workers of the controller.
@@ -65,9 +65,8 @@ pub(crate) struct Sync {
     stage: Stage,
     deployment: Option<Arc<Deployment>>,
     sets: Vec<Arc<ReplicaSet>>,
-    /// ReplicaSets to be adopted and then to be released, in this order.
-    claims: Vec<Arc<ReplicaSet>>,
-    adoptions: usize,
+    /// ReplicaSets to be adopted and to be released.
+    claims: Claims<ReplicaSet>,
     steps: IntoIter<Step>,
     /// The step whose answer is awaited.
     current: Option<Step>,
@@ -111,12 +110,11 @@ impl DeploymentController {
         }
         let orphans = self.orphans.get(&deployment.meta.namespace).into_iter().flatten();
         let orphans = orphans.filter_map(|&row| cx.caches.replica_sets.get(row));
-        sync.claims = orphans.filter(matches).filter(|set| !set.meta.is_deleting()).cloned().collect();
-        sync.adoptions = sync.claims.len();
-        sync.claims.extend(strangers);
-        if sync.adoptions > 0 {
+        let adopt = orphans.filter(matches).filter(|set| !set.meta.is_deleting()).cloned().collect();
+        sync.claims = Claims { adopt, release: strangers };
+        if !sync.claims.adopt.is_empty() {
             sync.stage = Stage::Recheck;
-            return Next::send(reading(deployment));
+            return Next::send(read_fresh(&**deployment));
         }
         if sync.claims.is_empty() { self.plan(cx, sync) } else { self.claim(sync) }
     }
@@ -124,26 +122,12 @@ impl DeploymentController {
     fn claim(&mut self, sync: &mut Sync) -> Next {
         let Some(deployment) = &sync.deployment else { return Next::Done };
         sync.stage = Stage::Claim;
-        let claim = |(index, set): (usize, &Arc<ReplicaSet>)| {
-            let target = set.meta.object_ref(Kind::ReplicaSet);
-            if index < sync.adoptions {
-                adoption(&**deployment, target, &set.meta)
-            } else {
-                release(&deployment.meta, target, &set.meta)
-            }
-        };
-        Next::batch(Mode::EachInTurn, sync.claims.iter().enumerate().map(claim).collect())
+        Next::Send(sync.claims.batch(&**deployment, None))
     }
 
     fn claimed(&mut self, cx: &mut Context<'_>, sync: &mut Sync, replies: &Replies) -> Next {
-        if replies.iter().flatten().any(|reply| reply.as_ref().is_err_and(claim_failed)) {
-            return Next::Retry;
-        }
-        for (set, reply) in sync.claims[..sync.adoptions].iter().zip(replies) {
-            if reply.as_ref().is_some_and(Result::is_ok) {
-                sync.sets.push(set.clone());
-            }
-        }
+        let Some(adopted) = sync.claims.adopted(replies) else { return Next::Retry };
+        sync.sets.extend(adopted);
         self.plan(cx, sync)
     }
 
@@ -367,11 +351,6 @@ impl DeploymentController {
     }
 }
 
-fn reading(deployment: &Deployment) -> Request {
-    let (namespace, name) = (deployment.meta.namespace, deployment.meta.name.clone());
-    Request::Get { kind: Kind::Deployment, namespace, name }
-}
-
 fn writing(set: Arc<ReplicaSet>) -> Request {
     Request::Update { object: Object::ReplicaSet(set), subresource: Subresource::Main }
 }
@@ -398,12 +377,8 @@ impl Controller for DeploymentController {
     fn step(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, replies: &Replies) -> Next {
         match sync.stage {
             Stage::Start => self.start(cx, key, sync),
-            Stage::Recheck => match (replies.first(), &sync.deployment) {
-                (Some(Some(Ok(fresh))), Some(deployment))
-                    if fresh.meta().uid == deployment.meta.uid && !fresh.meta().is_deleting() =>
-                {
-                    self.claim(sync)
-                }
+            Stage::Recheck => match &sync.deployment {
+                Some(deployment) if may_adopt(&**deployment, replies.first()) => self.claim(sync),
                 _ => Next::Retry,
             },
             Stage::Claim => self.claimed(cx, sync, replies),

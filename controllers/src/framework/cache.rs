@@ -223,6 +223,21 @@ macro_rules! caches {
                 }
             }
 
+            /// The object of a kind with an identity; none of the pods, which have no such index.
+            pub(crate) fn identified(&self, kind: Kind, uid: Uid) -> Option<Object> {
+                match kind {
+                    Kind::Pod => None,
+                    $(Kind::$kind => self.$field.identified(uid).cloned().map(Object::$kind),)+
+                }
+            }
+
+            /// All objects of a namespace but its pods, kind by kind in order of their rows.
+            pub(crate) fn in_namespace(&self, namespace: Symbol) -> Vec<Object> {
+                let mut objects = Vec::new();
+                $(objects.extend(self.$field.in_namespace(namespace).cloned().map(Object::$kind));)+
+                objects
+            }
+
             /// The cached version of an object.
             pub(crate) fn object(&self, target: ObjectRef) -> Option<Object> {
                 match target.kind {

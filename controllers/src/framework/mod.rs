@@ -10,9 +10,11 @@
 //! collector) are fed by [`crate::ControllerManager`] directly and act through a [`Port`].
 
 mod activity;
+mod adoption;
 mod cache;
 mod client;
 mod expectations;
+mod history;
 mod ownership;
 mod pods;
 mod queue;
@@ -31,10 +33,14 @@ use smallvec::SmallVec;
 use crate::{Config, ControllerTimer};
 
 pub(crate) use activity::{is_terminating, min_ready, next_availability, ready_since, restarts};
+pub(crate) use adoption::{Adoptables, Claims, may_adopt, read_fresh};
 pub(crate) use cache::{Caches, RowIndex, RowList, Table};
 pub(crate) use client::Client;
 pub(crate) use expectations::Expectations;
-pub(crate) use ownership::{Parentage, adoption, claim_failed, controller_ref, release};
+pub(crate) use history::{
+    OrphanRevisions, REVISION_LABEL, Revised, find_revision, made_revision, next_number, sort_revisions,
+};
+pub(crate) use ownership::{Parentage, controller_ref};
 pub(crate) use pods::PodTable;
 pub(crate) use queue::{RetryPolicy, WorkQueue};
 pub(crate) use runner::{Runner, Surroundings};

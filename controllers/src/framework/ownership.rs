@@ -1,12 +1,11 @@
-//! Controllers and the pods that they make: owner references, pods from templates, adoption.
+//! Controllers and the pods that they make: owner references, pods from templates.
 
 use std::sync::Arc;
 
 use seatrial_api::labels::Labels;
 use seatrial_api::meta::{MetaExtra, ObjectMeta, OwnerRef};
-use seatrial_api::object::{Kind, ObjectRef, Typed};
+use seatrial_api::object::{Kind, Typed};
 use seatrial_api::pod::{Pod, PodSpec, PodTemplate};
-use seatrial_api::request::{ApiError, ErrorReason, Patch, Request};
 use seatrial_api::symbol::Symbol;
 
 /// The reference by which a controller manages its dependents.
@@ -70,24 +69,4 @@ impl Parentage {
         };
         Pod::new(meta, spec)
     }
-}
-
-/// The request that makes `owner` the controller of a dependent, beside the owners it has.
-pub(crate) fn adoption<T: Typed>(owner: &T, target: ObjectRef, dependent: &ObjectMeta) -> Request {
-    let mut owners = dependent.owner_refs().to_vec();
-    owners.push(controller_ref(T::KIND, owner.meta()));
-    Request::Patch { target, patch: Patch::Owners(owners) }
-}
-
-/// The request that makes `owner` let go of a dependent.
-pub(crate) fn release(owner: &ObjectMeta, target: ObjectRef, dependent: &ObjectMeta) -> Request {
-    let kept =
-        dependent.owner_refs().iter().filter(|reference| reference.uid != owner.uid).cloned().collect();
-    Request::Patch { target, patch: Patch::Owners(kept) }
-}
-
-/// Whether an adoption or release failed in a way that fails the sync: an object that is gone
-/// needs no owner.
-pub(crate) fn claim_failed(error: &ApiError) -> bool {
-    !matches!(error.reason, ErrorReason::NotFound | ErrorReason::Invalid)
 }

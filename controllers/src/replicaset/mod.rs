@@ -23,8 +23,8 @@ use seatrial_api::workload::ReplicaSet;
 use self::state::Sets;
 use crate::Config;
 use crate::framework::{
-    Client, Context, Controller, Event, Mode, Next, Parentage, Replies, RetryPolicy, Runner, adoption,
-    claim_failed, first_error, min_ready, next_availability, release,
+    Claims, Client, Context, Controller, Event, Mode, Next, Parentage, Replies, RetryPolicy, Runner,
+    first_error, may_adopt, min_ready, next_availability, read_fresh,
 };
 
 /// The most pods that one sync creates or deletes.
@@ -63,9 +63,8 @@ pub(crate) struct Sync {
     counts: state::Counts,
     /// The pods themselves, where counts are not enough.
     pods: Option<Vec<Arc<Pod>>>,
-    /// Pods to be adopted and then to be released, in this order.
-    claims: Vec<Arc<Pod>>,
-    adoptions: usize,
+    /// Pods to be adopted and to be released.
+    claims: Claims<Pod>,
     /// Pods that this step deletes.
     victims: Vec<u32>,
     /// Whether what was expected before has been seen.
@@ -95,7 +94,7 @@ impl ReplicaSetController {
         sync.set = Some(set.clone());
         sync.may_manage = state.expectations.are_met(cx.now);
         sync.counts = state.counts;
-        let claims = !state.orphans.is_empty() || state.counts.mismatched > 0;
+        let claims = state.counts.mismatched > 0 || self.sets.adoptables.has_any(key);
         if claims || set.min_ready_seconds > 0 {
             sync.pods = Some(active_pods(cx, set));
         }
@@ -108,47 +107,30 @@ impl ReplicaSetController {
     /// Adopts orphans that the selector matches and releases pods that it matches no more.
     fn claim(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync) -> Next {
         let Some(set) = sync.set.clone() else { return Next::Done };
-        let orphans = self.sets.state(key).orphans.iter();
-        sync.claims = orphans.filter_map(|&row| cx.caches.pods.get(row)).cloned().collect();
-        sync.adoptions = sync.claims.len();
+        let orphans = self.sets.adoptables.of(key).filter_map(|row| cx.caches.pods.get(row));
         let mismatched = |pod: &&Arc<Pod>| pod.is_active() && !set.selector.matches(&pod.meta.labels);
-        sync.claims.extend(cx.caches.pods.controlled_by(set.meta.uid).filter(mismatched).cloned());
-        if sync.adoptions == 0 {
+        let strangers = cx.caches.pods.controlled_by(set.meta.uid).filter(mismatched);
+        sync.claims = Claims { adopt: orphans.cloned().collect(), release: strangers.cloned().collect() };
+        if sync.claims.adopt.is_empty() {
             return self.send_claims(sync);
         }
         sync.stage = Stage::Recheck;
-        let (namespace, name) = (set.meta.namespace, set.meta.name.clone());
-        Next::send(Request::Get { kind: Kind::ReplicaSet, namespace, name })
+        Next::send(read_fresh(&*set))
     }
 
     fn send_claims(&mut self, sync: &mut Sync) -> Next {
         let Some(set) = &sync.set else { return Next::Done };
         sync.stage = Stage::Claim;
-        let claim = |(index, pod): (usize, &Arc<Pod>)| {
-            let target = pod.meta.object_ref(Kind::Pod);
-            if index < sync.adoptions {
-                adoption(&**set, target, &pod.meta)
-            } else {
-                release(&set.meta, target, &pod.meta)
-            }
-        };
-        let requests = sync.claims.iter().enumerate().map(claim).collect();
-        Next::batch(Mode::EachInTurn, requests)
+        Next::Send(sync.claims.batch(&**set, None))
     }
 
     /// Takes the outcome of the claims into the counts of this sync.
     fn claimed(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, replies: &Replies) -> Next {
-        let failed = |reply: &Reply| reply.as_ref().is_err_and(claim_failed);
-        if replies.iter().flatten().any(failed) {
-            return Next::Retry;
-        }
-        let Some(set) = &sync.set else { return Next::Done };
-        let Some(pods) = &mut sync.pods else { return Next::Done };
-        for (pod, reply) in sync.claims[..sync.adoptions].iter().zip(replies) {
-            if reply.as_ref().is_some_and(Result::is_ok) {
-                sync.counts.add(&state::Counts::of(pod, set));
-                pods.push(pod.clone());
-            }
+        let Some(adopted) = sync.claims.adopted(replies) else { return Next::Retry };
+        let (Some(set), Some(pods)) = (&sync.set, &mut sync.pods) else { return Next::Done };
+        for pod in adopted {
+            sync.counts.add(&state::Counts::of(&pod, set));
+            pods.push(pod);
         }
         self.manage(cx, key, sync)
     }
@@ -274,12 +256,8 @@ impl Controller for ReplicaSetController {
     fn step(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, replies: &Replies) -> Next {
         match sync.stage {
             Stage::Start => self.start(cx, key, sync),
-            Stage::Recheck => match (replies.first(), &sync.set) {
-                (Some(Some(Ok(fresh))), Some(set))
-                    if fresh.meta().uid == set.meta.uid && !fresh.meta().is_deleting() =>
-                {
-                    self.send_claims(sync)
-                }
+            Stage::Recheck => match &sync.set {
+                Some(set) if may_adopt(&**set, replies.first()) => self.send_claims(sync),
                 _ => Next::Retry,
             },
             Stage::Claim => self.claimed(cx, key, sync, replies),
@@ -299,8 +277,7 @@ impl Controller for ReplicaSetController {
                 (Some(Some(Ok(Object::ReplicaSet(set)))), _) => self.finish(cx, key, sync, &set.clone()),
                 (_, Some(set)) => {
                     sync.stage = Stage::Refetch;
-                    let (namespace, name) = (set.meta.namespace, set.meta.name.clone());
-                    Next::send(Request::Get { kind: Kind::ReplicaSet, namespace, name })
+                    Next::send(read_fresh(&**set))
                 }
                 _ => Next::Retry,
             },

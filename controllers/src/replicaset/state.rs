@@ -1,8 +1,6 @@
 //! What the controller remembers of each ReplicaSet: expectations, own writes, and the counts of
 //! its pods, kept up to date pod event by pod event so that a sync need not look at the pods.
 
-use std::collections::BTreeSet;
-
 use seatrial_api::object::{Object, Typed};
 use seatrial_api::pod::Pod;
 use seatrial_api::request::Change;
@@ -10,7 +8,7 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::workload::ReplicaSet;
 
 use crate::framework::{
-    Context, Event, Expectations, OwnWrites, Parentage, SelectorIndex, is_terminating, min_ready,
+    Adoptables, Context, Event, Expectations, OwnWrites, Parentage, is_terminating, min_ready,
 };
 
 /// Numbers of a set's own pods, without those that its selector does not match.
@@ -72,26 +70,22 @@ pub(super) struct SetState {
     pub(super) writes: OwnWrites,
     pub(super) counts: Counts,
     pub(super) parentage: Option<Parentage>,
-    /// Active pods without controller that the selector matches.
-    pub(super) orphans: BTreeSet<u32>,
 }
 
 /// All sets.
 #[derive(Clone, Debug)]
 pub(super) struct Sets {
     rows: Vec<Option<Box<SetState>>>,
-    selectors: SelectorIndex,
+    pub(super) adoptables: Adoptables,
     kind: Symbol,
-    candidates: Vec<u32>,
 }
 
 impl Default for Sets {
     fn default() -> Sets {
         Sets {
             rows: Vec::new(),
-            selectors: SelectorIndex::default(),
+            adoptables: Adoptables::default(),
             kind: Symbol::new(ReplicaSet::KIND.as_str()),
-            candidates: Vec::new(),
         }
     }
 }
@@ -118,7 +112,7 @@ impl Sets {
         let row = set.meta.id;
         if event.change == Change::Deleted {
             self.forget(row);
-            self.selectors.remove(row);
+            self.adoptables.remove_owner(row);
         } else {
             let known = event.old.and_then(ReplicaSet::of);
             let same = |known: &ReplicaSet| {
@@ -134,16 +128,8 @@ impl Sets {
     fn count_anew(&mut self, cx: &Context<'_>, set: &ReplicaSet) {
         let mut counts = Counts::default();
         cx.caches.pods.controlled_by(set.meta.uid).for_each(|pod| counts.add(&Counts::of(pod, set)));
-        let mut orphans = BTreeSet::new();
-        if !set.selector.is_empty() {
-            self.selectors.put(set.meta.id, set.meta.namespace, &set.selector);
-            let pods = cx.caches.pods.orphans(set.meta.namespace);
-            let wanted = pods.filter(|pod| pod.is_active() && set.selector.matches(&pod.meta.labels));
-            orphans.extend(wanted.map(|pod| pod.meta.id));
-        }
-        let state = self.state(set.meta.id);
-        state.counts = counts;
-        state.orphans = orphans;
+        self.adoptables.put_owner(cx.caches, &set.meta, &set.selector, Pod::is_active);
+        self.state(set.meta.id).counts = counts;
     }
 
     /// The set that manages a pod, as far as it is known.
@@ -171,7 +157,9 @@ impl Sets {
         }
         let orphaned = new.is_some_and(|new| new.meta.controller().is_none());
         if orphaned || old.is_some_and(|old| old.meta.controller().is_none()) {
-            self.observe_orphan(cx, old, new);
+            let (caches, queue) = (cx.caches, &mut *cx.queue);
+            let selector_of = |row| caches.replica_sets.get(row).map(|set| &*set.selector);
+            self.adoptables.observe(old, new, Pod::is_active, selector_of, |row| queue.add(row));
         }
         let Some(set) = set else {
             if let Some(before) = set_before {
@@ -192,35 +180,6 @@ impl Sets {
         if became_ready && !pod.meta.is_deleting() && set.min_ready_seconds > 0 {
             cx.queue.add_at(cx.now + min_ready(set.min_ready_seconds), row);
         }
-    }
-
-    /// Keeps the lists of pods that could be adopted, and wakes the sets that want one.
-    fn observe_orphan(&mut self, cx: &mut Context<'_>, old: Option<&Pod>, new: Option<&Pod>) {
-        let adoptable = |pod: &&Pod| pod.meta.controller().is_none() && pod.is_active();
-        let (old, new) = (old.filter(adoptable), new.filter(adoptable));
-        if let (Some(old), Some(new)) = (old, new)
-            && old.meta.labels == new.meta.labels
-        {
-            return;
-        }
-        let mut candidates = std::mem::take(&mut self.candidates);
-        if let Some(old) = old {
-            self.selectors.candidates(old.meta.namespace, &old.meta.labels, &mut candidates);
-            for row in candidates.drain(..) {
-                self.state(row).orphans.remove(&old.meta.id);
-            }
-        }
-        if let Some(new) = new {
-            self.selectors.candidates(new.meta.namespace, &new.meta.labels, &mut candidates);
-            for row in candidates.drain(..) {
-                let set = cx.caches.replica_sets.get(row);
-                if set.is_some_and(|set| set.selector.matches(&new.meta.labels)) {
-                    self.state(row).orphans.insert(new.meta.id);
-                    cx.queue.add(row);
-                }
-            }
-        }
-        self.candidates = candidates;
     }
 }
 

@@ -54,7 +54,7 @@ fn a_budget_follows_its_pods_and_an_eviction_is_confirmed() {
 
 #[test]
 fn a_lost_owner_fails_the_budget_until_the_next_event() {
-    let mut world = World::new();
+    let mut world = World::assuming(&[seatrial_api::meta::Uid::from_bits(9, 9)]);
     world.node("n1", "");
     let owner = OwnerRef {
         kind: "DaemonSet".into(),

@@ -4,5 +4,6 @@
 mod autoscalers;
 mod budgets;
 mod endpoints;
+mod garbage;
 mod nodes;
 mod world;

@@ -9,11 +9,13 @@ use seatrial_api::config::Namespace;
 use seatrial_api::container::Container;
 use seatrial_api::labels::Labels;
 use seatrial_api::machine::{Decision, Effects, Heartbeat, Input, Machine, PodMetrics, Token};
-use seatrial_api::meta::ObjectMeta;
+use seatrial_api::meta::{ObjectMeta, Uid};
 use seatrial_api::node::{Node, NodeCondition, NodeConditionType};
 use seatrial_api::object::{Kind, Object, ObjectRef, Typed};
 use seatrial_api::pod::{ConditionStatus, Pod, PodConditionType, PodPhase, PodReason, PodSpec};
-use seatrial_api::request::{ApiError, Change, DeleteOptions, Patch, Reply, Request, WatchEvent};
+use seatrial_api::request::{
+    ApiError, Change, DeleteOptions, Patch, Reply, Request, Subresource, WatchEvent,
+};
 use seatrial_api::scheduling::{TaintEffect, Toleration, TolerationOperator};
 use seatrial_api::store::ApiServer;
 use seatrial_api::symbol::Symbol;
@@ -66,7 +68,19 @@ impl World {
 
     /// A world whose controllers wait for [`World::start`].
     pub(crate) fn unstarted() -> World {
-        let config = Config { client_limits: ClientLimits::Unlimited, ..Config::default() };
+        World::with(Config { client_limits: ClientLimits::Unlimited, ..Config::default() })
+    }
+
+    /// A world into which a dump was read that left these owners out.
+    pub(crate) fn assuming(owners: &[Uid]) -> World {
+        let assumed_owners = Arc::new(owners.iter().copied().collect());
+        let client_limits = ClientLimits::Unlimited;
+        let mut world = World::with(Config { client_limits, assumed_owners, ..Config::default() });
+        world.start();
+        world
+    }
+
+    fn with(config: Config) -> World {
         let mut world = World {
             now: SimTime::ZERO,
             server: ApiServer::new(KubernetesVersion::V1_36, 1),
@@ -171,6 +185,13 @@ impl World {
     pub(crate) fn patch(&mut self, kind: Kind, id: u32, patch: Patch) {
         let target = ObjectRef { kind, id };
         self.request(Request::Patch { target, patch }).expect("the test's patch is accepted");
+    }
+
+    /// Writes an object as a user.
+    pub(crate) fn update<T: Typed>(&mut self, object: T) {
+        let object = T::wrap(Arc::new(object));
+        let request = Request::Update { object, subresource: Subresource::Main };
+        self.request(request).expect("the test's update is accepted");
     }
 
     /// Deletes an object as a user.

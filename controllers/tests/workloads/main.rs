@@ -8,3 +8,4 @@
 mod cluster;
 mod deployments;
 mod replicasets;
+mod statefulsets;

@@ -195,6 +195,11 @@ fn the_columns_of_the_csv_files_are_those_that_scripts_rely_on() {
     assert_eq!(header("timeseries.csv"), "time_s,metric,object,value");
     assert_eq!(header("services.csv"), "namespace,name,availability_pct,down_s,wanted_s");
     assert!(header("nodes.csv").starts_with("name,pool,zone,cpu_allocatable_millicores,"));
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/results.md");
+    let page = fs::read_to_string(page).expect("the page on results");
+    for name in ["events.csv", "pods.csv", "nodes.csv", "timeseries.csv", "services.csv"] {
+        assert!(page.contains(&format!("`{}`", header(name))), "docs/results.md tells the columns of {name}");
+    }
     assert_eq!(rows(&folder, "events.csv").len(), results.event_rows.len() + 1);
     assert_eq!(rows(&folder, "pods.csv").len(), results.pods.len() + 1);
     assert_eq!(rows(&folder, "nodes.csv").len(), results.nodes.len() + 1);

@@ -11,7 +11,7 @@ use seatrial_api::units::SimTime;
 use super::{Scheduler, Timer, pod_ref};
 use crate::decide::{self, Decided, NoFit, Outcome};
 use crate::framework::PluginSet;
-use crate::preemption::{Candidate, PostFilterContext, PostFilterResult, post_filter};
+use crate::preemption::{Candidate, PostFilterContext, fit_error, post_filter};
 use crate::queue::Place;
 use crate::schedule::{View, truncated};
 
@@ -111,8 +111,11 @@ impl Scheduler {
             candidates: Vec::new(),
         };
         let result = post_filter(&mut context);
-        let message =
-            if explain { fit_error(self.cluster.node_count(), no_fit, &result) } else { String::new() };
+        let message = if explain {
+            fit_error(self.cluster.node_count(), &no_fit.diagnosis, &result)
+        } else {
+            String::new()
+        };
         let nomination = match &result.preemption {
             Some(candidate) => Nomination::To(candidate.node),
             None if result.clear_nomination => Nomination::Clear,
@@ -206,14 +209,4 @@ impl Scheduler {
             profile.plugin(plugin).reserve(&mut self.cluster, pod, node);
         }
     }
-}
-
-/// The whole message about a pod that fits nowhere.
-pub(crate) fn fit_error(nodes: usize, no_fit: &NoFit, result: &PostFilterResult) -> String {
-    let mut message = no_fit.diagnosis.message(nodes);
-    if result.preemption.is_none() && !result.message.is_empty() {
-        message.push(' ');
-        message.push_str(&result.message);
-    }
-    message
 }

@@ -6,7 +6,6 @@ use seatrial_api::node::Node;
 use seatrial_api::object::Object;
 use seatrial_api::pod::Pod;
 use seatrial_api::request::{Change, WatchEvent};
-use seatrial_api::storage::{CsiNode, PersistentVolume, PersistentVolumeClaim, StorageClass};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::SimTime;
 
@@ -22,31 +21,50 @@ impl Scheduler {
             Object::Pod(pod) => self.pod_changed(now, pod),
             Object::Node(node) if gone => self.node_gone(now, node),
             Object::Node(node) => self.node_changed(now, node),
-            Object::Namespace(namespace) => {
-                let name = Symbol::new(&namespace.meta.name);
-                self.cluster.set_namespace(name, (!gone).then(|| namespace.meta.labels.clone()));
-            }
-            Object::Service(service) => {
-                let selector = service.selector.clone().filter(|_| !gone);
-                self.cluster.set_service(service.meta.namespace, &service.meta.name, selector);
-            }
-            Object::ReplicaSet(set) => {
-                let owner = (Symbol::new("ReplicaSet"), set.meta.namespace, set.meta.name.clone());
-                self.cluster.set_owner(owner, (!gone).then(|| set.selector.clone()));
-            }
-            Object::StatefulSet(set) => {
-                let owner = (Symbol::new("StatefulSet"), set.meta.namespace, set.meta.name.clone());
-                self.cluster.set_owner(owner, (!gone).then(|| set.selector.clone()));
-            }
-            Object::PodDisruptionBudget(budget) => {
-                self.cluster.set_budget(budget.meta.id, (!gone).then(|| budget.clone()));
-            }
-            Object::PersistentVolumeClaim(claim) => self.claim_changed(now, claim, gone),
-            Object::PersistentVolume(volume) => self.volume_changed(now, volume, gone),
-            Object::StorageClass(class) => self.class_changed(now, class, gone),
-            Object::CsiNode(csi_node) => self.csi_node_changed(now, csi_node, gone),
-            _ => {}
+            object => self.object_changed(now, object, gone),
         }
+    }
+
+    /// An object changed that is neither a pod nor a node.
+    fn object_changed(&mut self, now: SimTime, object: &Object, gone: bool) {
+        if gone {
+            self.cluster.forget(object);
+            return;
+        }
+        let event = self.storage_event(object);
+        self.cluster.apply(object);
+        if let Some(event) = event {
+            self.event(now, event, None);
+        }
+    }
+
+    /// What the queue is told of a new version of a storage object.
+    fn storage_event(&self, object: &Object) -> Option<ClusterEvent> {
+        let volumes = &self.cluster.volumes;
+        Some(match object {
+            Object::PersistentVolumeClaim(claim) => {
+                match volumes.claim(claim.meta.namespace, &claim.meta.name).cloned() {
+                    Some(old) => ClusterEvent::ClaimUpdate { old, new: claim.clone() },
+                    None => ClusterEvent::ClaimAdd(claim.clone()),
+                }
+            }
+            Object::PersistentVolume(volume) => match volumes.volumes.get(&volume.meta.name).cloned() {
+                Some(old) => ClusterEvent::VolumeUpdate { old, new: volume.clone() },
+                None => ClusterEvent::VolumeAdd(volume.clone()),
+            },
+            Object::StorageClass(class) => match volumes.classes.get(&Symbol::new(&class.meta.name)).cloned()
+            {
+                Some(old) => ClusterEvent::ClassUpdate { old, new: class.clone() },
+                None => ClusterEvent::ClassAdd(class.clone()),
+            },
+            Object::CsiNode(csi_node) => {
+                match volumes.csi_nodes.get(&Symbol::new(&csi_node.meta.name)).cloned() {
+                    Some(old) => ClusterEvent::CsiNodeUpdate { old, new: csi_node.clone() },
+                    None => ClusterEvent::CsiNodeAdd(csi_node.clone()),
+                }
+            }
+            _ => return None,
+        })
     }
 
     /// Tells the queue.
@@ -195,63 +213,5 @@ impl Scheduler {
     fn node_gone(&mut self, now: SimTime, node: &Arc<Node>) {
         self.cluster.remove_node(node.name);
         self.event(now, ClusterEvent::NodeDelete(node.clone()), None);
-    }
-
-    fn claim_changed(&mut self, now: SimTime, claim: &Arc<PersistentVolumeClaim>, gone: bool) {
-        let volumes = &mut self.cluster.volumes;
-        if gone {
-            volumes.remove_claim(claim.meta.namespace, &claim.meta.name);
-            return;
-        }
-        let old = volumes.claim(claim.meta.namespace, &claim.meta.name).cloned();
-        volumes.set_claim(claim.clone());
-        let event = match old {
-            Some(old) => ClusterEvent::ClaimUpdate { old, new: claim.clone() },
-            None => ClusterEvent::ClaimAdd(claim.clone()),
-        };
-        self.event(now, event, None);
-    }
-
-    fn volume_changed(&mut self, now: SimTime, volume: &Arc<PersistentVolume>, gone: bool) {
-        let volumes = &mut self.cluster.volumes;
-        if gone {
-            volumes.remove_volume(&volume.meta.name);
-            return;
-        }
-        let old = volumes.volumes.get(&volume.meta.name).cloned();
-        volumes.set_volume(volume.clone());
-        let event = match old {
-            Some(old) => ClusterEvent::VolumeUpdate { old, new: volume.clone() },
-            None => ClusterEvent::VolumeAdd(volume.clone()),
-        };
-        self.event(now, event, None);
-    }
-
-    fn class_changed(&mut self, now: SimTime, class: &Arc<StorageClass>, gone: bool) {
-        let name = Symbol::new(&class.meta.name);
-        let classes = &mut self.cluster.volumes.classes;
-        if gone {
-            classes.remove(&name);
-            return;
-        }
-        let event = match classes.insert(name, class.clone()) {
-            Some(old) => ClusterEvent::ClassUpdate { old, new: class.clone() },
-            None => ClusterEvent::ClassAdd(class.clone()),
-        };
-        self.event(now, event, None);
-    }
-
-    fn csi_node_changed(&mut self, now: SimTime, csi_node: &Arc<CsiNode>, gone: bool) {
-        let name = Symbol::new(&csi_node.meta.name);
-        let csi_nodes = &mut self.cluster.volumes.csi_nodes;
-        if gone {
-            csi_nodes.remove(&name);
-            return;
-        }
-        let event = match csi_nodes.insert(name, csi_node.clone()) {
-            Some(old) => ClusterEvent::CsiNodeUpdate { old, new: csi_node.clone() },
-            None => ClusterEvent::CsiNodeAdd(csi_node.clone()),
-        };
-        self.event(now, event, None);
     }
 }

@@ -1,0 +1,322 @@
+//! What a simulated cluster consists of, how fast its parts are, and what will happen to it.
+
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use seatrial_api::labels::{Labels, Selector};
+use seatrial_api::meta::Uid;
+use seatrial_api::node::NodeResources;
+use seatrial_api::object::{Kind, Object};
+use seatrial_api::scheduling::Taint;
+use seatrial_api::symbol::Symbol;
+use seatrial_api::units::{Bytes, MilliCpu, Ratio, SimTime, Span};
+use seatrial_api::version::KubernetesVersion;
+
+use crate::engine::dist::Distribution;
+
+/// A node that is there from the start, or joins later.
+#[derive(Clone, Debug)]
+pub struct NodeSpec {
+    /// Its name.
+    pub name: Symbol,
+    /// The pool it belongs to, empty for none.
+    pub pool: Symbol,
+    /// Its labels, zone and host name among them.
+    pub labels: Labels,
+    /// Its taints.
+    pub taints: Vec<Taint>,
+    /// What it has.
+    pub capacity: Arc<NodeResources>,
+    /// What it has to give away.
+    pub allocatable: Arc<NodeResources>,
+    /// The rack it stands in, empty for none.
+    pub rack: Symbol,
+    /// What it costs, in millionths of a dollar per hour.
+    pub micro_usd_per_hour: u64,
+    /// Images that it has from the start.
+    pub images: Arc<[Symbol]>,
+}
+
+/// Latencies of the parts of a cluster (semantics.md 6.2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatencyModel {
+    /// From the arrival of a write at the API server to its commit, etcd included.
+    pub api_write: Distribution,
+    /// A read of one object.
+    pub api_read: Distribution,
+    /// From a commit to the arrival of its watch event at a client.
+    pub watch: Distribution,
+    /// From the arrival of a pod's watch event to the kubelet's acting on it.
+    pub kubelet_notice: Distribution,
+    /// Mounting the volumes of a pod that has any which must be waited for.
+    pub volume_mount: Distribution,
+    /// Making a sandbox with its network.
+    pub sandbox: Distribution,
+    /// Creating and starting a container.
+    pub container_start: Distribution,
+    /// Fixed part of an image pull.
+    pub image_pull_fixed: Distribution,
+    /// Bandwidth of an image pull in bytes per second, compressed.
+    pub image_pull_bandwidth: Distribution<Bytes>,
+    /// Compressed size of an image whose size nothing says.
+    pub image_size: Distribution<Bytes>,
+    /// From SIGTERM to a container's end.
+    pub container_stop: Distribution,
+    /// From a slice's watch event to a node's forwarding rules.
+    pub proxy_sync: Distribution,
+    /// One step of a controller's worker.
+    pub controller_step: Span,
+    /// The scheduler's cycle: fixed part, per node filtered, per node scored.
+    pub scheduling_cycle: [Span; 3],
+    /// From a machine's start to its kubelet's registration, for nodes that join during the run.
+    pub node_boot: Distribution,
+}
+
+impl LatencyModel {
+    /// No latency anywhere: for tests of logic.
+    pub fn zero() -> LatencyModel {
+        let zero = || Distribution::Constant { value: Span::ZERO };
+        LatencyModel {
+            api_write: zero(),
+            api_read: zero(),
+            watch: zero(),
+            kubelet_notice: zero(),
+            volume_mount: zero(),
+            sandbox: zero(),
+            container_start: zero(),
+            image_pull_fixed: zero(),
+            image_pull_bandwidth: Distribution::Constant { value: Bytes(i64::MAX) },
+            image_size: Distribution::Constant { value: Bytes(0) },
+            container_stop: zero(),
+            proxy_sync: zero(),
+            controller_step: Span::ZERO,
+            scheduling_cycle: [Span::ZERO; 3],
+            node_boot: zero(),
+        }
+    }
+
+    /// A cluster on virtual machines of a cloud, the default.
+    pub fn cloud_vm() -> LatencyModel {
+        let lognormal = |median: i64, p99: i64| Distribution::Lognormal {
+            median: Span::from_millis(median),
+            p99: Span::from_millis(p99),
+        };
+        LatencyModel {
+            api_write: lognormal(8, 60),
+            api_read: lognormal(2, 20),
+            watch: lognormal(5, 100),
+            kubelet_notice: lognormal(10, 200),
+            volume_mount: lognormal(1_000, 8_000),
+            sandbox: lognormal(350, 1_500),
+            container_start: lognormal(250, 1_200),
+            image_pull_fixed: lognormal(500, 3_000),
+            image_pull_bandwidth: Distribution::Lognormal {
+                median: Bytes(60_000_000),
+                p99: Bytes(150_000_000),
+            },
+            image_size: Distribution::Lognormal { median: Bytes(120_000_000), p99: Bytes(2_000_000_000) },
+            container_stop: lognormal(1_000, 25_000),
+            proxy_sync: Distribution::Uniform { low: Span::from_millis(50), high: Span::from_millis(1_050) },
+            controller_step: Span::from_millis(1),
+            scheduling_cycle: [Span::from_micros(400), Span::from_micros(6), Span::from_micros(2)],
+            node_boot: lognormal(45_000, 150_000),
+        }
+    }
+}
+
+/// How pods behave, where their manifest cannot say.
+#[derive(Clone, Debug)]
+pub struct PodProfile {
+    /// In which namespaces; `None` for all.
+    pub namespace: Option<Symbol>,
+    /// Which pods; the first profile that matches counts.
+    pub selector: Selector,
+    /// From a container's start until it could pass its probes, or is ready without any.
+    pub startup: Option<Distribution>,
+    /// How long a main container runs before it ends by itself; `None` for ever.
+    pub run_time: Option<Distribution>,
+    /// The chance that a container that ends by itself ends badly (exit code 1).
+    pub failure: Ratio,
+    /// How long after its start a container's probes begin to fail for good; `None` for never.
+    pub unready_after: Option<Distribution>,
+    /// From SIGTERM to the end; the model's default if absent.
+    pub stop: Option<Distribution>,
+    /// CPU use while running.
+    pub cpu: Option<MilliCpu>,
+    /// Memory use while running.
+    pub memory: Option<Bytes>,
+    /// A CPU demand that all ready pods of the profile share, from each instant on; it takes the
+    /// place of `cpu`.
+    pub load: Vec<(SimTime, MilliCpu)>,
+}
+
+/// How an image behaves at its registry.
+#[derive(Clone, Debug)]
+pub struct ImageSpec {
+    /// Which images: a name, or a prefix that ends in `*`.
+    pub name: CompactString,
+    /// Compressed size.
+    pub size: Option<Bytes>,
+    /// Whether every pull fails.
+    pub broken: bool,
+    /// Whether containers of this image fail right after their start.
+    pub crashes: bool,
+}
+
+/// The selection of nodes that a fault hits.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// One node.
+    Node(Symbol),
+    /// A pool: all its nodes, or each of them on its own for random faults.
+    Pool(Symbol),
+    /// All nodes of a rack.
+    Rack(Symbol),
+    /// All nodes of a zone.
+    Zone(Symbol),
+}
+
+/// What a fault does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultType {
+    /// Power loss: everything on the machines stops; at the end they boot again.
+    Crash,
+    /// The machines run on and reach nothing outside of themselves.
+    Partition,
+    /// The image registry serves pulls so many times slower.
+    SlowRegistry(Ratio),
+}
+
+/// When a fault strikes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FaultTiming {
+    /// Once.
+    At {
+        /// When.
+        at: SimTime,
+        /// How long; `None` to the end of the run.
+        duration: Option<Span>,
+    },
+    /// At random, again and again: each target on its own.
+    Random {
+        /// Times from repair to failure.
+        mtbf: Distribution,
+        /// Times from failure to repair.
+        mttr: Distribution,
+    },
+}
+
+/// A fault.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// Its name in the scenario.
+    pub name: Symbol,
+    /// What it does.
+    pub kind: FaultType,
+    /// What it hits; `None` for faults that hit no node.
+    pub target: Option<Target>,
+    /// When.
+    pub timing: FaultTiming,
+}
+
+/// An object named by kind, namespace and name, as people name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedObject {
+    /// The kind.
+    pub kind: Kind,
+    /// The namespace, empty for kinds of cluster scope.
+    pub namespace: Symbol,
+    /// The name.
+    pub name: CompactString,
+}
+
+/// What people do.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// `kubectl apply`.
+    Apply(Vec<Object>),
+    /// `kubectl delete`.
+    Delete(NamedObject),
+    /// `kubectl scale`.
+    Scale(NamedObject, i32),
+    /// `kubectl set image`: the container, empty for all, and the image.
+    SetImage(NamedObject, Symbol, Symbol),
+    /// `kubectl rollout restart`.
+    RolloutRestart(NamedObject),
+    /// `kubectl rollout undo`.
+    RolloutUndo(NamedObject),
+    /// `kubectl cordon`.
+    Cordon(Symbol),
+    /// `kubectl uncordon`.
+    Uncordon(Symbol),
+    /// `kubectl drain`: cordon, then evict until only daemons are left.
+    Drain(Symbol),
+    /// New machines that boot and join.
+    AddNodes(Vec<NodeSpec>),
+    /// The machine and its Node object go away.
+    RemoveNode(Symbol),
+    /// Replaces the machines of a pool one after another: drain, remove, add.
+    UpgradePool(Symbol),
+}
+
+/// An entry of the timeline.
+#[derive(Clone, Debug)]
+pub struct TimelineEntry {
+    /// When first.
+    pub at: SimTime,
+    /// Again after so long, until the end of the run; `None` for once.
+    pub every: Option<Span>,
+    /// What.
+    pub action: Action,
+}
+
+/// Everything that a simulated cluster is made from.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// The name of the run.
+    pub name: String,
+    /// The seed of all random streams.
+    pub seed: u64,
+    /// The version whose behaviour is followed.
+    pub version: KubernetesVersion,
+    /// The start instant as seconds since 1970.
+    pub start_unix_seconds: i64,
+    /// How long the run is.
+    pub duration: Span,
+    /// Nodes from the start.
+    pub nodes: Vec<NodeSpec>,
+    /// Objects of a running cluster, taken over as they are before the start.
+    pub state: Vec<Object>,
+    /// Owners that objects of the state name and that are not among them: they count as present, so
+    /// that nothing is collected for their absence.
+    pub absent_owners: Vec<Uid>,
+    /// Objects that are applied at the start, in order.
+    pub manifests: Vec<Object>,
+    /// How pods behave.
+    pub profiles: Vec<PodProfile>,
+    /// How images behave.
+    pub images: Vec<ImageSpec>,
+    /// Objects that arrive by themselves.
+    pub arrivals: Option<Arc<dyn super::arrivals::ArrivalSource>>,
+    /// What people do.
+    pub timeline: Vec<TimelineEntry>,
+    /// What breaks.
+    pub faults: Vec<Fault>,
+    /// How fast things are.
+    pub latency: LatencyModel,
+    /// Whether clients keep to their rate limits.
+    pub client_rate_limits: bool,
+    /// The scheduler's configuration.
+    pub scheduler: seatrial_scheduler::config::SchedulerConfiguration,
+    /// What is recorded.
+    pub recording: Recording,
+}
+
+/// What a run records, besides its hash and its counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recording {
+    /// Rows, series and messages for all result files.
+    Full,
+    /// Counters alone: finished pods are counted and forgotten.
+    Counters,
+}

@@ -1,0 +1,255 @@
+//! Putting a cluster together: its namespaces, its nodes, the state it is taken over in.
+
+use std::fmt;
+use std::sync::Arc;
+
+use seatrial_api::config::Namespace;
+use seatrial_api::machine::{Heartbeat, Input, NO_REPLY};
+use seatrial_api::meta::ObjectMeta;
+use seatrial_api::node::{LABEL_INSTANCE_TYPE, Node};
+use seatrial_api::object::Object;
+use seatrial_api::pod::PodPhase;
+use seatrial_api::request::{ApiError, Request, WatchEvent};
+use seatrial_api::store::ApiServer;
+use seatrial_api::symbol::Symbol;
+use seatrial_api::units::SimTime;
+use seatrial_controllers::{ClientLimits, Config as ControllerConfig, ControllerManager, ControllerTimer};
+use seatrial_node::Kubelets;
+use seatrial_scheduler::config::{ClientRate, CostModel};
+use seatrial_scheduler::{Scheduler, SchedulerConfiguration};
+
+use super::behaviour::Behaviours;
+use super::config::{ClusterConfig, NodeSpec};
+use super::event::{Cause, What};
+use super::latency::Latencies;
+use super::nodes::node_object;
+use super::runtime::Runtimes;
+use super::world::{Client, Parts, World};
+use crate::engine::dist::DistributionError;
+
+/// Namespaces that every cluster has.
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// Why a cluster cannot be put together.
+#[derive(Debug)]
+pub enum SetupError {
+    /// A latency has a parameter out of range.
+    Latency {
+        /// The stage.
+        stage: &'static str,
+        /// What is wrong.
+        error: DistributionError,
+    },
+    /// A profile or a fault has a parameter out of range.
+    Distribution(DistributionError),
+    /// The scheduler's configuration is not possible.
+    Scheduler(seatrial_scheduler::ConfigurationError),
+    /// An object of the state cannot be taken over.
+    State {
+        /// The object.
+        object: String,
+        /// Why.
+        error: ApiError,
+    },
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SetupError::Latency { stage, error } => write!(f, "latency.{stage}: {error}"),
+            SetupError::Distribution(error) => write!(f, "{error}"),
+            SetupError::Scheduler(error) => write!(f, "schedulerConfig: {error}"),
+            SetupError::State { object, error } => write!(f, "state: {object}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {}
+
+/// The scheduler's own configuration with what the cluster says: version, seed, rate limits, the
+/// time that a cycle takes.
+fn scheduler_configuration(config: &ClusterConfig) -> SchedulerConfiguration {
+    let [cycle, per_node_filtered, per_node_scored] = config.latency.scheduling_cycle;
+    SchedulerConfiguration {
+        version: config.version,
+        seed: config.seed,
+        client: if config.client_rate_limits { config.scheduler.client } else { ClientRate::Unlimited },
+        cost: CostModel { cycle, per_node_filtered, per_node_scored, ..config.scheduler.cost },
+        ..config.scheduler.clone()
+    }
+}
+
+/// Puts a cluster together, up to its first instant.
+pub(super) fn build(config: ClusterConfig) -> Result<World, SetupError> {
+    let config = Arc::new(config);
+    let latencies =
+        Latencies::new(&config.latency).map_err(|(stage, error)| SetupError::Latency { stage, error })?;
+    let behaviours = Behaviours::new(&config.profiles, &config.images).map_err(SetupError::Distribution)?;
+    let scheduler = Scheduler::new(scheduler_configuration(&config)).map_err(SetupError::Scheduler)?;
+    let controllers = ControllerManager::new(ControllerConfig {
+        version: config.version,
+        client_limits: if config.client_rate_limits {
+            ControllerConfig::default().client_limits
+        } else {
+            ClientLimits::Unlimited
+        },
+        sync_cost: config.latency.controller_step,
+        ..ControllerConfig::default()
+    });
+    let mut world = World::new(Parts {
+        api: ApiServer::new(config.version, config.seed),
+        scheduler,
+        controllers,
+        kubelets: Kubelets::new(config.seed),
+        runtimes: Runtimes::new(behaviours),
+        latencies,
+        config: config.clone(),
+    });
+    world.found();
+    world.take_over_state()?;
+    world.join_nodes();
+    world.begin();
+    world.plan_faults().map_err(SetupError::Distribution)?;
+    world.plan_timeline();
+    Ok(world)
+}
+
+impl World {
+    /// The namespaces that are always there.
+    fn found(&mut self) {
+        for name in NAMESPACES {
+            let namespace = Namespace { meta: ObjectMeta::named("", name), ..Namespace::default() };
+            let given = self
+                .config
+                .state
+                .iter()
+                .any(|object| matches!(object, Object::Namespace(_)) && object.meta().name == name);
+            if !given {
+                self.import(Object::Namespace(Arc::new(namespace))).expect("invariant: the store is empty");
+            }
+        }
+    }
+
+    /// Takes an object over and shows it to everybody at once: the initial lists of their watches.
+    fn import(&mut self, object: Object) -> Result<(), ApiError> {
+        let mut events = Vec::new();
+        self.api.import(object, &mut events)?;
+        for event in events {
+            self.observe(SimTime::ZERO, &event, Cause::NONE);
+            self.show(&event);
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, event: &WatchEvent) {
+        let now = SimTime::ZERO;
+        self.tell_scheduler(now, Input::Watch(event), Cause::NONE);
+        self.tell_controllers(now, Input::Watch(event), Cause::NONE);
+        self.tell_kubelets(now, Input::Watch(event), Cause::NONE);
+    }
+
+    /// The state of a running cluster: its nodes first, then everything else in order.
+    fn take_over_state(&mut self) -> Result<(), SetupError> {
+        let config = self.config.clone();
+        let (nodes, others): (Vec<&Object>, Vec<&Object>) =
+            config.state.iter().partition(|object| matches!(object, Object::Node(_)));
+        for object in nodes.into_iter().chain(others) {
+            if let Object::Node(node) = object {
+                let spec = Arc::new(spec_of(node));
+                self.place_machine(spec);
+            }
+            self.import(object.clone()).map_err(|error| SetupError::State {
+                object: format!("{} {}", object.kind(), object.meta().full_name()),
+                error,
+            })?;
+            if let Object::Node(node) = object {
+                self.start_machine(node.name);
+            }
+        }
+        self.adopt_pods();
+        Ok(())
+    }
+
+    /// Pods that the state shows running have been running.
+    fn adopt_pods(&mut self) {
+        let pods: Vec<_> = self.api.list_typed::<seatrial_api::pod::Pod>().cloned().collect();
+        for pod in pods {
+            if pod.node.is_some() && pod.status.phase == PodPhase::Running {
+                let since = pod.status.start_time.unwrap_or(pod.meta.created);
+                self.runtimes.adopt_running(pod.meta.id, since);
+                self.pod_truth_changed(SimTime::ZERO, pod.meta.id);
+            }
+        }
+    }
+
+    /// Nodes of the configuration: registered and Ready.
+    fn join_nodes(&mut self) {
+        let config = self.config.clone();
+        for spec in &config.nodes {
+            let spec = Arc::new(spec.clone());
+            self.place_machine(spec.clone());
+            let object = Object::Node(Arc::new(node_object(&spec, SimTime::ZERO)));
+            if self.import(object).is_ok() {
+                self.start_machine(spec.name);
+            }
+        }
+    }
+
+    /// A machine that has been running: its kubelet, its lease.
+    fn start_machine(&mut self, name: Symbol) {
+        let Some(machine) = self.machines.named(name) else { return };
+        let state = self.machines.get_mut(machine);
+        state.powered = true;
+        state.beating = true;
+        let (spec, node) = (state.spec.clone(), state.node);
+        let Some(id) = node else { return };
+        let Some(object) = self.api.typed::<Node>(id).cloned() else { return };
+        self.recorder.machines[machine as usize].uptime.set(SimTime::ZERO, 1);
+        let config = self.kubelet_config(&spec);
+        self.with_kubelets(SimTime::ZERO, Cause::NONE, |kubelets, effects| {
+            kubelets.start_node(SimTime::ZERO, object, config, effects);
+        });
+        let heartbeat = Input::Heartbeat { node: id, heartbeat: Heartbeat::Regular };
+        self.tell_controllers(SimTime::ZERO, heartbeat, Cause::NONE);
+    }
+
+    /// The first instant: controllers begin, manifests are applied one after another.
+    fn begin(&mut self) {
+        let now = SimTime::ZERO;
+        self.tell_controllers(now, Input::Timer(ControllerTimer::Started), Cause::NONE);
+        let config = self.config.clone();
+        self.apply_in_order(now, &config.manifests, Cause::NONE);
+        for (profile, behaviour) in self.runtimes.behaviours.profiles().to_vec().iter().enumerate() {
+            for (step, &(at, _)) in behaviour.load().iter().enumerate() {
+                self.plan(
+                    at.max(now),
+                    What::Load { profile: profile as u32, step: step as u32 },
+                    Cause::NONE,
+                );
+            }
+        }
+    }
+
+    /// Applies objects as kubectl does: the next one when the last one was answered.
+    pub(super) fn apply_in_order(&mut self, now: SimTime, objects: &[Object], cause: Cause) {
+        let mut at = now;
+        for object in objects {
+            at = self.send(at, Client::Operator, NO_REPLY, Request::Apply(object.clone()), cause);
+        }
+    }
+}
+
+/// The machine under a Node object of a state dump.
+fn spec_of(node: &Node) -> NodeSpec {
+    NodeSpec {
+        name: node.name,
+        pool: node.meta.labels.get(Symbol::new(LABEL_INSTANCE_TYPE)).unwrap_or_default(),
+        labels: node.meta.labels.clone(),
+        taints: node.taints().to_vec(),
+        capacity: node.capacity.clone(),
+        allocatable: node.allocatable.clone(),
+        rack: Symbol::empty(),
+        micro_usd_per_hour: 0,
+        images: node.images().iter().flat_map(|image| image.names.iter().copied()).collect(),
+    }
+}

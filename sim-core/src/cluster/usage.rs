@@ -1,0 +1,236 @@
+//! What running pods use, and what the metrics server knows of it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use seatrial_api::labels::{Labels, Selector};
+use seatrial_api::machine::PodMetrics;
+use seatrial_api::pod::Pod;
+use seatrial_api::symbol::Symbol;
+use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
+
+use super::behaviour::Behaviours;
+use super::recorder::Recorder;
+use super::runtime::PodTruth;
+
+/// From one scrape of the metrics server to the next; a sample covers one window.
+const SCRAPE_PERIOD: Span = Span::from_secs(15);
+/// How long the course of a shared load is remembered: longer than any sample is old.
+const HISTORY: Span = Span::from_secs(60);
+
+/// A CPU demand that the ready pods of a profile share.
+#[derive(Clone, Debug, Default)]
+struct SharedLoad {
+    demand: MilliCpu,
+    /// Ready pods with their machines.
+    pods: BTreeMap<u32, u32>,
+    /// What each pod used from an instant on.
+    history: VecDeque<(SimTime, MilliCpu)>,
+}
+
+/// What a pod contributes to its machine's use.
+#[derive(Clone, Copy, Debug, Default)]
+struct Contribution {
+    machine: u32,
+    cpu: MilliCpu,
+    memory: Bytes,
+    since: SimTime,
+}
+
+/// Pods with equal labels, whom a selector matches alike.
+#[derive(Clone, Debug)]
+struct LabelGroup {
+    namespace: Symbol,
+    labels: Labels,
+    pods: BTreeSet<u32>,
+}
+
+/// The groups that a selector matches, as far as the groups have been looked at.
+#[derive(Clone, Debug)]
+struct Match {
+    selector: Arc<Selector>,
+    groups: Vec<u32>,
+    looked_at: usize,
+}
+
+/// The use of all pods.
+#[derive(Clone, Debug)]
+pub(crate) struct Usage {
+    loads: Vec<Option<SharedLoad>>,
+    running: FxHashMap<u32, Contribution>,
+    groups: Vec<LabelGroup>,
+    group_index: FxHashMap<(Symbol, Labels), u32>,
+    matches: FxHashMap<(Symbol, usize), Match>,
+}
+
+impl Usage {
+    /// No pods yet; a shared load for each profile that has one.
+    pub(crate) fn new(behaviours: &Behaviours) -> Usage {
+        let loads = behaviours
+            .profiles()
+            .iter()
+            .map(|behaviour| (!behaviour.load().is_empty()).then(SharedLoad::default));
+        Usage {
+            loads: loads.collect(),
+            running: FxHashMap::default(),
+            groups: Vec::new(),
+            group_index: FxHashMap::default(),
+            matches: FxHashMap::default(),
+        }
+    }
+
+    /// A pod object came.
+    pub(crate) fn add_pod(&mut self, pod: &Pod) {
+        let key = (pod.meta.namespace, pod.meta.labels.clone());
+        let group = *self.group_index.entry(key).or_insert_with(|| {
+            self.groups.push(LabelGroup {
+                namespace: pod.meta.namespace,
+                labels: pod.meta.labels.clone(),
+                pods: BTreeSet::new(),
+            });
+            (self.groups.len() - 1) as u32
+        });
+        self.groups[group as usize].pods.insert(pod.meta.id);
+    }
+
+    /// A pod object went.
+    pub(crate) fn remove_pod(&mut self, pod: &Pod) {
+        let key = (pod.meta.namespace, pod.meta.labels.clone());
+        if let Some(&group) = self.group_index.get(&key) {
+            self.groups[group as usize].pods.remove(&pod.meta.id);
+        }
+    }
+
+    /// Brings the use up to what a pod now does.
+    pub(crate) fn update(
+        &mut self,
+        now: SimTime,
+        id: u32,
+        truth: Option<&PodTruth>,
+        recorder: &mut Recorder,
+    ) {
+        let running =
+            truth.filter(|truth| truth.is_running()).and_then(|truth| Some((truth, truth.machine?)));
+        let Some((truth, machine)) = running else {
+            self.leave_load(now, id, recorder);
+            if let Some(old) = self.running.remove(&id) {
+                recorder.used(now, old.machine, -old.cpu.0, -old.memory.0);
+            }
+            return;
+        };
+        let load = truth.profile.filter(|&profile| self.loads[usize::from(profile)].is_some());
+        self.running.entry(id).or_insert_with(|| {
+            let (cpu, memory) = truth.usage;
+            let cpu = if load.is_some() { MilliCpu::ZERO } else { cpu };
+            recorder.used(now, machine, cpu.0, memory.0);
+            Contribution { machine, cpu, memory, since: now }
+        });
+        let Some(profile) = load else { return };
+        let load = self.loads[usize::from(profile)].as_mut().expect("invariant: the profile has a load");
+        let (serves, known) = (truth.is_serving(), load.pods.contains_key(&id));
+        if serves && !known {
+            load.pods.insert(id, machine);
+            self.share(now, usize::from(profile), recorder);
+        } else if !serves && known {
+            self.leave_load(now, id, recorder);
+        }
+    }
+
+    /// The demand of a profile's load changes.
+    pub(crate) fn set_demand(
+        &mut self,
+        now: SimTime,
+        profile: u32,
+        demand: MilliCpu,
+        recorder: &mut Recorder,
+    ) {
+        if let Some(Some(load)) = self.loads.get_mut(profile as usize) {
+            load.demand = demand;
+            self.share(now, profile as usize, recorder);
+        }
+    }
+
+    fn leave_load(&mut self, now: SimTime, id: u32, recorder: &mut Recorder) {
+        for profile in 0..self.loads.len() {
+            let Some(load) = &mut self.loads[profile] else { continue };
+            if load.pods.remove(&id).is_some() {
+                self.contribute(now, id, MilliCpu::ZERO, recorder);
+                self.share(now, profile, recorder);
+            }
+        }
+    }
+
+    /// Divides the demand among the ready pods.
+    fn share(&mut self, now: SimTime, profile: usize, recorder: &mut Recorder) {
+        let Some(load) = &mut self.loads[profile] else { return };
+        let each = MilliCpu(load.demand.0 / (load.pods.len() as i64).max(1));
+        while load.history.len() > 1 && load.history[1].0 + HISTORY < now {
+            load.history.pop_front();
+        }
+        load.history.push_back((now, each));
+        for pod in load.pods.keys().copied().collect::<Vec<_>>() {
+            self.contribute(now, pod, each, recorder);
+        }
+    }
+
+    fn contribute(&mut self, now: SimTime, id: u32, cpu: MilliCpu, recorder: &mut Recorder) {
+        if let Some(contribution) = self.running.get_mut(&id) {
+            let delta = cpu.0 - contribution.cpu.0;
+            contribution.cpu = cpu;
+            recorder.used(now, contribution.machine, delta, 0);
+        }
+    }
+
+    /// What the metrics server answers at `now`: the use at its last scrape, of running pods that
+    /// were there a window before it.
+    pub(crate) fn metrics(
+        &mut self,
+        now: SimTime,
+        namespace: Symbol,
+        selector: &Arc<Selector>,
+        profile_of: impl Fn(u32) -> Option<u16>,
+    ) -> Vec<PodMetrics> {
+        let scraped =
+            SimTime::from_nanos(now.nanos().div_euclid(SCRAPE_PERIOD.nanos()) * SCRAPE_PERIOD.nanos());
+        let mut samples = Vec::new();
+        for group in self.matching(namespace, selector) {
+            for &pod in &self.groups[group as usize].pods {
+                let Some(contribution) = self.running.get(&pod) else { continue };
+                if contribution.since + SCRAPE_PERIOD > scraped {
+                    continue;
+                }
+                let load = profile_of(pod).and_then(|profile| self.loads[usize::from(profile)].as_ref());
+                let cpu = match load.filter(|load| load.pods.contains_key(&pod)) {
+                    Some(load) => {
+                        let then = load.history.iter().rev().find(|entry| entry.0 <= scraped);
+                        then.or(load.history.front()).map_or(MilliCpu::ZERO, |entry| entry.1)
+                    }
+                    None => contribution.cpu,
+                };
+                let memory = contribution.memory;
+                samples.push(PodMetrics { pod, cpu, memory, sampled_at: scraped, window: SCRAPE_PERIOD });
+            }
+        }
+        samples.sort_by_key(|sample| sample.pod);
+        samples
+    }
+
+    /// The groups that a selector matches; only groups that came since are looked at.
+    fn matching(&mut self, namespace: Symbol, selector: &Arc<Selector>) -> Vec<u32> {
+        let key = (namespace, Arc::as_ptr(selector) as usize);
+        let entry = self.matches.entry(key).or_insert_with(|| Match {
+            // Kept alive, so that the address stays this selector's.
+            selector: selector.clone(),
+            groups: Vec::new(),
+            looked_at: 0,
+        });
+        for (index, group) in self.groups.iter().enumerate().skip(entry.looked_at) {
+            if group.namespace == namespace && entry.selector.matches(&group.labels) {
+                entry.groups.push(index as u32);
+            }
+        }
+        entry.looked_at = self.groups.len();
+        entry.groups.clone()
+    }
+}

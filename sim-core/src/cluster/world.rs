@@ -1,0 +1,510 @@
+//! Everything in a simulated cluster but its clock and its queue.
+//!
+//! An event is handled by one component or by the model of what lies between them; what follows
+//! is put on the calendar. The order of the calendar is the order in which things were decided.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use seatrial_api::machine::{Effects, Input, Machine, NO_REPLY, Token};
+use seatrial_api::node::Node;
+use seatrial_api::object::{Kind, Object, ObjectRef};
+use seatrial_api::pod::Pod;
+use seatrial_api::request::{ApiError, Reply, Request, WatchEvent};
+use seatrial_api::runtime::RuntimeReport;
+use seatrial_api::store::ApiServer;
+use seatrial_api::units::SimTime;
+use seatrial_controllers::{ControllerManager, ControllerTimer};
+use seatrial_node::{Kubelets, Timer as KubeletTimer};
+use seatrial_scheduler::{Scheduler, Timer as SchedulerTimer};
+
+use super::availability::Availability;
+use super::config::ClusterConfig;
+use super::event::{Cause, ClusterEvent, WATCHERS, Watcher, What};
+use super::latency::Latencies;
+use super::machines::Machines;
+use super::operator::Task;
+use super::recorder::Recorder;
+use super::runtime::Runtimes;
+use super::slab::Slab;
+use super::streams::{Purpose, Streams, request_target};
+use super::usage::Usage;
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Client {
+    Scheduler,
+    Controllers,
+    /// The kubelet of a machine.
+    Kubelet(u32),
+    Operator,
+    Workload,
+}
+
+/// A request on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Flight {
+    client: Client,
+    token: Token,
+    request: Request,
+}
+
+/// A watch event on its way to one or more watchers.
+#[derive(Clone, Debug)]
+pub(super) struct PendingWatch {
+    event: WatchEvent,
+    left: u32,
+}
+
+/// A timer of a component.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MachineTimer {
+    Scheduler(SchedulerTimer),
+    Controllers(ControllerTimer),
+    Kubelets(KubeletTimer),
+}
+
+/// A report of a runtime on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingReport {
+    pub(super) machine: u32,
+    pub(super) boot: u32,
+    pub(super) report: RuntimeReport,
+}
+
+/// The state of a simulated cluster.
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) config: Arc<ClusterConfig>,
+    pub(super) api: ApiServer,
+    pub(super) scheduler: Scheduler,
+    pub(super) controllers: ControllerManager,
+    pub(super) kubelets: Kubelets,
+    pub(super) machines: Machines,
+    /// Pods bound to each machine.
+    pub(super) pods_of: Vec<Vec<u32>>,
+    pub(super) runtimes: Runtimes,
+    pub(super) usage: Usage,
+    pub(super) latencies: Latencies,
+    pub(super) streams: Streams,
+    flights: Slab<Flight>,
+    watches: Slab<PendingWatch>,
+    timers: Slab<MachineTimer>,
+    reports: Slab<PendingReport>,
+    pub(super) tasks: Slab<Task>,
+    /// When the last event of each kind arrived at each watcher: a watch keeps its order.
+    last_arrival: [[SimTime; Kind::ALL.len()]; WATCHERS],
+    /// The newest committed version of each pod, where the record needs to compare.
+    pub(super) seen_pods: FxHashMap<u32, Arc<Pod>>,
+    /// The newest committed version of each node.
+    pub(super) seen_nodes: FxHashMap<u32, Arc<Node>>,
+    pub(super) recorder: Recorder,
+    pub(super) availability: Availability,
+    /// Faults on their targets.
+    pub(super) injections: Vec<super::faults::Injection>,
+    /// What was put on the calendar since the event began.
+    pub(super) calendar: Vec<(SimTime, ClusterEvent)>,
+    buffers: Buffers,
+}
+
+/// Buffers that are used again and again.
+#[derive(Clone, Debug)]
+pub(super) struct Buffers {
+    scheduler: Effects<SchedulerTimer>,
+    controllers: Effects<ControllerTimer>,
+    pub(super) kubelets: Effects<KubeletTimer>,
+    events: Vec<WatchEvent>,
+}
+
+/// The parts that a world is put together from.
+pub(super) struct Parts {
+    pub(super) config: Arc<ClusterConfig>,
+    pub(super) api: ApiServer,
+    pub(super) scheduler: Scheduler,
+    pub(super) controllers: ControllerManager,
+    pub(super) kubelets: Kubelets,
+    pub(super) runtimes: Runtimes,
+    pub(super) latencies: Latencies,
+}
+
+impl World {
+    pub(super) fn new(parts: Parts) -> World {
+        let config = parts.config;
+        let explain = config.recording == super::config::Recording::Full;
+        World {
+            usage: Usage::new(&parts.runtimes.behaviours),
+            streams: Streams::new(config.seed),
+            recorder: Recorder::new(config.recording, config.duration),
+            injections: Vec::new(),
+            api: parts.api,
+            scheduler: parts.scheduler,
+            controllers: parts.controllers,
+            kubelets: parts.kubelets,
+            machines: Machines::default(),
+            pods_of: Vec::new(),
+            runtimes: parts.runtimes,
+            latencies: parts.latencies,
+            flights: Slab::default(),
+            watches: Slab::default(),
+            timers: Slab::default(),
+            reports: Slab::default(),
+            tasks: Slab::default(),
+            last_arrival: [[SimTime::from_nanos(i64::MIN); Kind::ALL.len()]; WATCHERS],
+            seen_pods: FxHashMap::default(),
+            seen_nodes: FxHashMap::default(),
+            availability: Availability::default(),
+            calendar: Vec::new(),
+            buffers: Buffers {
+                scheduler: Effects::new(explain),
+                controllers: Effects::new(explain),
+                kubelets: Effects::new(explain),
+                events: Vec::new(),
+            },
+            config,
+        }
+    }
+
+    /// Puts something on the calendar.
+    pub(super) fn plan(&mut self, at: SimTime, what: What, cause: Cause) {
+        self.calendar.push((at, ClusterEvent { what, cause }));
+    }
+
+    /// Handles one event.
+    pub(super) fn handle(&mut self, now: SimTime, event: ClusterEvent) {
+        let cause = event.cause;
+        match event.what {
+            What::Commit(row) => self.commit(now, row, cause),
+            What::Watch(watcher, row) => self.deliver(now, watcher, row, cause),
+            What::NodeWatch { machine, row } => self.deliver_to_node(now, machine, row, cause),
+            What::Timer(row) => match self.timers.take(row) {
+                MachineTimer::Scheduler(timer) => self.tell_scheduler(now, Input::Timer(timer), cause),
+                MachineTimer::Controllers(timer) => self.tell_controllers(now, Input::Timer(timer), cause),
+                MachineTimer::Kubelets(timer) => self.tell_kubelets(now, Input::Timer(timer), cause),
+            },
+            What::Report(row) => self.report(now, row, cause),
+            What::Booted(machine) => self.booted(now, machine, cause),
+            What::Beating { machine, boot } => self.beating(now, machine, boot, cause),
+            What::FaultBegin(fault) => self.begin_fault(now, fault),
+            What::FaultEnd(fault) => self.end_fault(now, fault),
+            What::Timeline(entry) => self.timeline(now, entry),
+            What::Operator(task) => self.operate(now, task, cause),
+            What::Unready { pod, attempt } => self.unready(now, pod, attempt, cause),
+            What::Load { profile, step } => self.load_step(now, profile, step),
+            What::Arrival(position) => self.arrive(now, position),
+        }
+    }
+
+    pub(super) fn tell_scheduler(&mut self, now: SimTime, input: Input<'_, SchedulerTimer>, cause: Cause) {
+        let mut effects = std::mem::replace(&mut self.buffers.scheduler, Effects::new(false));
+        self.scheduler.handle(now, input, &mut effects);
+        self.carry_out(now, Some(Client::Scheduler), &mut effects, MachineTimer::Scheduler, cause);
+        self.buffers.scheduler = effects;
+    }
+
+    pub(super) fn tell_controllers(&mut self, now: SimTime, input: Input<'_, ControllerTimer>, cause: Cause) {
+        let mut effects = std::mem::replace(&mut self.buffers.controllers, Effects::new(false));
+        self.controllers.handle(now, input, &mut effects);
+        self.carry_out(now, Some(Client::Controllers), &mut effects, MachineTimer::Controllers, cause);
+        self.buffers.controllers = effects;
+    }
+
+    pub(super) fn tell_kubelets(&mut self, now: SimTime, input: Input<'_, KubeletTimer>, cause: Cause) {
+        self.with_kubelets(now, cause, |kubelets, effects| kubelets.handle(now, input, effects));
+    }
+
+    /// Lets the kubelets act and carries out what they want.
+    pub(super) fn with_kubelets(
+        &mut self,
+        now: SimTime,
+        cause: Cause,
+        act: impl FnOnce(&mut Kubelets, &mut Effects<KubeletTimer>),
+    ) {
+        let mut effects = std::mem::replace(&mut self.buffers.kubelets, Effects::new(false));
+        act(&mut self.kubelets, &mut effects);
+        self.carry_out(now, None, &mut effects, MachineTimer::Kubelets, cause);
+        self.buffers.kubelets = effects;
+    }
+
+    /// Carries out the effects of a component. The kubelets are many clients: `client` is `None`
+    /// for them, and each request finds its own.
+    fn carry_out<T: Copy>(
+        &mut self,
+        now: SimTime,
+        client: Option<Client>,
+        effects: &mut Effects<T>,
+        timer: fn(T) -> MachineTimer,
+        cause: Cause,
+    ) {
+        // What follows from an input follows from the last decision that was made about it.
+        let mut last_decision = None;
+        for decision in effects.decisions.drain(..) {
+            last_decision = Some(self.decided(now, decision, cause));
+        }
+        let cause = last_decision.unwrap_or(cause);
+        for outgoing in effects.requests.drain(..) {
+            let client = client.unwrap_or_else(|| self.kubelet_of(&outgoing.request));
+            if let Client::Kubelet(machine) = client
+                && !self.machines.get(machine).is_connected()
+            {
+                self.machines.get_mut(machine).held_requests.push(outgoing);
+                continue;
+            }
+            self.send(outgoing.send_at.max(now), client, outgoing.token, outgoing.request, cause);
+        }
+        for (at, value) in effects.timers.drain(..) {
+            let row = self.timers.insert(timer(value));
+            self.plan(at.max(now), What::Timer(row), cause);
+        }
+        for (node, command) in effects.commands.drain(..) {
+            let Some(machine) = self.machines.of_node(node) else { continue };
+            self.run(now, machine, command, cause);
+        }
+        effects.clear();
+    }
+
+    /// Which kubelet sends a request: that of the pod's or the node's machine.
+    fn kubelet_of(&self, request: &Request) -> Client {
+        let machine = match (request, request_target(request)) {
+            (_, Some(ObjectRef { kind: Kind::Pod, id })) => {
+                self.runtimes.pod(id).and_then(|truth| truth.machine)
+            }
+            (_, Some(ObjectRef { kind: Kind::Node, id })) => self.machines.of_node(id),
+            (Request::Create(Object::Node(node)), _) => self.machines.named(node.name),
+            _ => None,
+        };
+        machine.map_or(Client::Workload, Client::Kubelet)
+    }
+
+    /// Sends a request: it is committed and answered after the latency of a write or a read, at
+    /// the instant that is returned.
+    pub(super) fn send(
+        &mut self,
+        at: SimTime,
+        client: Client,
+        token: Token,
+        request: Request,
+        cause: Cause,
+    ) -> SimTime {
+        let (entity, nth) = self.draw_key(&request);
+        let read = matches!(request, Request::Get { .. } | Request::PodMetrics { .. });
+        let latency = if read {
+            self.latencies.api_read.draw(&mut self.streams.of(entity, Purpose::ApiRead, nth))
+        } else {
+            self.latencies.api_write.draw(&mut self.streams.of(entity, Purpose::ApiWrite, nth))
+        };
+        let row = self.flights.insert(Flight { client, token, request });
+        self.plan(at + latency, What::Commit(row), cause);
+        at + latency
+    }
+
+    /// The entity and the number of the draw for a request's latency.
+    fn draw_key(&mut self, request: &Request) -> (u64, u32) {
+        match (request, request_target(request)) {
+            (_, Some(ObjectRef { kind: Kind::Pod, id })) => match self.runtimes.pod_mut(id) {
+                Some(truth) => {
+                    truth.draws += 1;
+                    (truth.entity, truth.draws)
+                }
+                None => (u64::from(id), 0),
+            },
+            (_, Some(target)) => self.streams.row_entity(target),
+            (Request::Create(object) | Request::Apply(object), None) => self.streams.creation_entity(object),
+            _ => self.streams.row_entity(ObjectRef { kind: Kind::Untyped, id: u32::MAX }),
+        }
+    }
+
+    /// The API server commits a request and answers it.
+    fn commit(&mut self, now: SimTime, row: u32, cause: Cause) {
+        let Flight { client, token, request } = self.flights.take(row);
+        if let Client::Kubelet(machine) = client
+            && !self.machines.get(machine).powered
+        {
+            return;
+        }
+        if let Request::PodMetrics { namespace, selector } = &request {
+            let runtimes = &self.runtimes;
+            let profile = |pod| runtimes.pod(pod).and_then(|truth| truth.profile);
+            let samples: Result<_, ApiError> = Ok(self.usage.metrics(now, *namespace, selector, profile));
+            return self.tell_controllers(now, Input::Metrics { token, samples: &samples }, cause);
+        }
+        let (reply, cause) = self.commit_request(now, client, request, cause);
+        if token == NO_REPLY {
+            return;
+        }
+        let input_cause = cause;
+        match client {
+            Client::Scheduler => self.tell_scheduler(now, Input::Reply { token, reply: &reply }, input_cause),
+            Client::Controllers => {
+                self.tell_controllers(now, Input::Reply { token, reply: &reply }, input_cause)
+            }
+            Client::Kubelet(_) => self.tell_kubelets(now, Input::Reply { token, reply: &reply }, input_cause),
+            Client::Operator | Client::Workload => {}
+        }
+    }
+
+    /// Lets the store carry out a request and everybody see what changed.
+    pub(super) fn commit_request(
+        &mut self,
+        now: SimTime,
+        client: Client,
+        request: Request,
+        cause: Cause,
+    ) -> (Reply, Cause) {
+        let mut events = std::mem::take(&mut self.buffers.events);
+        let evicts = matches!(request, Request::Evict { .. });
+        let label = matches!(client, Client::Operator).then(|| super::actions::describe(&request));
+        let reply = self.api.handle(now, request, &mut events);
+        let mut cause = cause;
+        if let Err(error) = &reply {
+            cause = self.refused(now, label, error, cause);
+        } else if evicts {
+            self.recorder.evictions.api += 1;
+        }
+        for event in events.drain(..) {
+            cause = self.committed(now, event, cause);
+        }
+        self.buffers.events = events;
+        (reply, cause)
+    }
+
+    /// Sends a committed change to everybody who watches.
+    pub(super) fn fan_out(&mut self, now: SimTime, event: WatchEvent, cause: Cause) {
+        let kind = event.object.kind();
+        let (entity, nth) = match &event.object {
+            Object::Pod(pod) => match self.runtimes.pod_mut(pod.meta.id) {
+                Some(truth) => {
+                    truth.draws += 1;
+                    (truth.entity, truth.draws)
+                }
+                None => (u64::from(pod.meta.id), 0),
+            },
+            object => self.streams.object_entity(object),
+        };
+        let machine = match &event.object {
+            Object::Pod(pod) => pod.node.and_then(|node| self.machines.named(node)),
+            Object::Node(node) => self.machines.of_node(node.meta.id),
+            _ => None,
+        };
+        let row = self.watches.insert(PendingWatch { event, left: 0 });
+        let mut left = 0;
+        for watcher in [Watcher::Scheduler, Watcher::Controllers, Watcher::Kubelets, Watcher::Proxies] {
+            if !watches(watcher, kind) {
+                continue;
+            }
+            let stream = |purpose| self.streams.of(entity, purpose, nth << 2 | watcher as u32);
+            let mut latency = self.latencies.watch.draw(&mut stream(Purpose::Watch));
+            if watcher == Watcher::Proxies {
+                latency += self.latencies.proxy_sync.draw(&mut stream(Purpose::ProxySync));
+            }
+            let last = &mut self.last_arrival[watcher as usize][kind as usize];
+            let at = (now + latency).max(*last);
+            *last = at;
+            left += 1;
+            self.plan(at, What::Watch(watcher, row), cause);
+        }
+        if let Some(machine) = machine {
+            left += 1;
+            if self.machines.get(machine).is_connected() {
+                let watch =
+                    self.latencies.watch.draw(&mut self.streams.of(entity, Purpose::Watch, nth << 2 | 3));
+                let notice = self.latencies.kubelet_notice.draw(&mut self.streams.of(
+                    entity,
+                    Purpose::KubeletNotice,
+                    nth,
+                ));
+                let at = self.machines.get_mut(machine).in_order(now + watch + notice);
+                self.plan(at, What::NodeWatch { machine, row }, cause);
+            } else {
+                self.machines.get_mut(machine).held_events.push(row);
+            }
+        }
+        if left == 0 {
+            self.watches.take(row);
+        } else {
+            self.watches.get_mut(row).left = left;
+        }
+    }
+
+    /// One watcher less to wait for; the event itself.
+    fn arrived(&mut self, row: u32) -> WatchEvent {
+        let pending = self.watches.get_mut(row);
+        pending.left -= 1;
+        if pending.left == 0 { self.watches.take(row).event } else { pending.event.clone() }
+    }
+
+    fn deliver(&mut self, now: SimTime, watcher: Watcher, row: u32, cause: Cause) {
+        let event = self.arrived(row);
+        match watcher {
+            Watcher::Scheduler => self.tell_scheduler(now, Input::Watch(&event), cause),
+            Watcher::Controllers => self.tell_controllers(now, Input::Watch(&event), cause),
+            Watcher::Kubelets => self.tell_kubelets(now, Input::Watch(&event), cause),
+            Watcher::Proxies => self.proxies_synced(now, &event),
+        }
+    }
+
+    fn deliver_to_node(&mut self, now: SimTime, machine: u32, row: u32, cause: Cause) {
+        let state = self.machines.get_mut(machine);
+        if !state.is_connected() {
+            state.held_events.push(row);
+            return;
+        }
+        let event = self.arrived(row);
+        self.tell_kubelets(now, Input::Watch(&event), cause);
+    }
+
+    /// Watch events that waited for a machine are not needed any more.
+    pub(super) fn forget_held_events(&mut self, machine: u32) {
+        for row in std::mem::take(&mut self.machines.get_mut(machine).held_events) {
+            self.arrived(row);
+        }
+    }
+
+    /// A machine reaches the API server again: what waited on either side goes its way.
+    pub(super) fn reconnect(&mut self, now: SimTime, machine: u32, cause: Cause) {
+        let state = self.machines.get_mut(machine);
+        let held_events = std::mem::take(&mut state.held_events);
+        let held_requests = std::mem::take(&mut state.held_requests);
+        for row in held_events {
+            self.plan(now, What::NodeWatch { machine, row }, cause);
+        }
+        for outgoing in held_requests {
+            self.send(now, Client::Kubelet(machine), outgoing.token, outgoing.request, cause);
+        }
+    }
+
+    /// How many requests, watch events, timers and reports are on their way.
+    pub(super) fn in_flight(&self) -> usize {
+        self.flights.len() + self.watches.len() + self.reports.len()
+    }
+
+    pub(super) fn insert_report(&mut self, report: PendingReport) -> u32 {
+        self.reports.insert(report)
+    }
+
+    pub(super) fn take_report(&mut self, row: u32) -> PendingReport {
+        self.reports.take(row)
+    }
+}
+
+/// Which kinds a watcher watches.
+fn watches(watcher: Watcher, kind: Kind) -> bool {
+    match watcher {
+        Watcher::Controllers => true,
+        Watcher::Scheduler => matches!(
+            kind,
+            Kind::Pod
+                | Kind::Node
+                | Kind::Namespace
+                | Kind::Service
+                | Kind::ReplicaSet
+                | Kind::StatefulSet
+                | Kind::PodDisruptionBudget
+                | Kind::PersistentVolume
+                | Kind::PersistentVolumeClaim
+                | Kind::StorageClass
+                | Kind::CsiNode
+        ),
+        Watcher::Kubelets => matches!(kind, Kind::ConfigMap | Kind::Secret | Kind::PersistentVolumeClaim),
+        Watcher::Proxies => kind == Kind::EndpointSlice,
+    }
+}

@@ -1,0 +1,172 @@
+//! A small cluster from its first instant to its last.
+
+use std::sync::Arc;
+
+use seatrial_api::container::Container;
+use seatrial_api::labels::{Labels, Selector};
+use seatrial_api::meta::ObjectMeta;
+use seatrial_api::node::NodeResources;
+use seatrial_api::object::Object;
+use seatrial_api::pod::{Pod, PodSpec, PodTemplate};
+use seatrial_api::resources::Resources;
+use seatrial_api::symbol::Symbol;
+use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
+use seatrial_api::version::KubernetesVersion;
+use seatrial_api::workload::{Deployment, DeploymentStrategy, IntOrPercent, ReplicaSet};
+use seatrial_sim_core::cluster::Simulation;
+use seatrial_sim_core::cluster::config::{
+    ClusterConfig, Fault, FaultTiming, FaultType, LatencyModel, NodeSpec, Recording, Target,
+};
+use seatrial_sim_core::engine::queue::HeapQueue;
+
+fn node(name: &str, zone: &str) -> NodeSpec {
+    let resources =
+        Arc::new(NodeResources { amounts: Resources::of(MilliCpu(4_000), Bytes(32 << 30)), pods: 110 });
+    NodeSpec {
+        name: name.into(),
+        pool: "worker".into(),
+        labels: Labels::of(&[("kubernetes.io/hostname", name), ("topology.kubernetes.io/zone", zone)]),
+        taints: Vec::new(),
+        capacity: resources.clone(),
+        allocatable: resources,
+        rack: Symbol::empty(),
+        micro_usd_per_hour: 192_000,
+        images: Arc::new([]),
+    }
+}
+
+fn config(nodes: usize, manifests: Vec<Object>) -> ClusterConfig {
+    ClusterConfig {
+        name: "test".into(),
+        seed: 1,
+        version: KubernetesVersion::V1_36,
+        start_unix_seconds: 1_893_456_000,
+        duration: Span::from_mins(30),
+        nodes: (0..nodes).map(|n| node(&format!("worker-{n}"), ["a", "b", "c"][n % 3])).collect(),
+        state: Vec::new(),
+        absent_owners: Vec::new(),
+        manifests,
+        profiles: Vec::new(),
+        images: Vec::new(),
+        arrivals: None,
+        timeline: Vec::new(),
+        faults: Vec::new(),
+        latency: LatencyModel::cloud_vm(),
+        client_rate_limits: true,
+        scheduler: Default::default(),
+        recording: Recording::Full,
+    }
+}
+
+fn template(app: &str) -> Arc<PodTemplate> {
+    let mut container = Container::new("app", "app:1");
+    container.requests.cpu = Some(MilliCpu(100));
+    container.requests.memory = Some(Bytes(500 << 20));
+    Arc::new(PodTemplate {
+        labels: Labels::of(&[("app", app)]),
+        annotations: Labels::NONE,
+        spec: Arc::new(PodSpec::new(vec![container]).sealed()),
+    })
+}
+
+fn deployment(name: &str, replicas: i32) -> Object {
+    Object::Deployment(Arc::new(Deployment {
+        meta: ObjectMeta::named("default", name),
+        replicas,
+        min_ready_seconds: 0,
+        selector: Arc::new(Selector::of_labels(&Labels::of(&[("app", name)]))),
+        template: template(name),
+        strategy: DeploymentStrategy::RollingUpdate {
+            max_surge: IntOrPercent::Percent(25),
+            max_unavailable: IntOrPercent::Percent(25),
+        },
+        revision_history_limit: 10,
+        progress_deadline_seconds: 600,
+        paused: false,
+        status: Default::default(),
+    }))
+}
+
+fn replica_set(name: &str, replicas: i32) -> Object {
+    Object::ReplicaSet(Arc::new(ReplicaSet {
+        meta: ObjectMeta::named("default", name),
+        replicas,
+        min_ready_seconds: 0,
+        selector: Arc::new(Selector::of_labels(&Labels::of(&[("app", name)]))),
+        template: template(name),
+        status: Default::default(),
+    }))
+}
+
+fn bare_pod(name: &str) -> Object {
+    Object::Pod(Arc::new(Pod::new(ObjectMeta::named("default", name), template(name).spec.clone())))
+}
+
+#[test]
+fn a_pod_is_bound_started_and_ready() {
+    let mut simulation = Simulation::new(config(3, vec![bare_pod("one")])).unwrap();
+    simulation.run();
+    let results = simulation.results(simulation.end());
+    for row in &results.event_rows {
+        println!(
+            "{} {} {} {:?} {} {} {:?}",
+            row.time, row.kind, row.name, row.event, row.reason, row.message, row.cause
+        );
+    }
+    assert_eq!(simulation.pod_counts(), [0, 1, 0, 0]);
+    let pod = &results.pods[0];
+    assert!(pod.ready.is_some(), "{pod:?}");
+    assert!(pod.ready.unwrap() < SimTime::from_secs(30));
+}
+
+#[test]
+fn a_replica_set_gets_its_pods() {
+    let mut simulation = Simulation::new(config(3, vec![replica_set("web", 5)])).unwrap();
+    simulation.run();
+    assert_eq!(simulation.pod_counts(), [0, 5, 0, 0]);
+}
+
+#[test]
+fn a_deployment_becomes_available() {
+    let mut simulation = Simulation::new(config(3, vec![deployment("web", 5)])).unwrap();
+    simulation.run();
+    assert_eq!(simulation.pod_counts(), [0, 5, 0, 0]);
+}
+
+#[test]
+fn the_reference_queue_and_a_clone_give_the_same_hash() {
+    let configuration = config(6, vec![deployment("web", 20), deployment("db", 3)]);
+    let mut shipped = Simulation::new(configuration.clone()).unwrap();
+    let mut reference: Simulation<HeapQueue<_>> = Simulation::with_queue(configuration).unwrap();
+    shipped.run_until(SimTime::from_secs(20));
+    let mut clone = shipped.clone();
+    shipped.run();
+    clone.run();
+    reference.run();
+    assert_eq!(shipped.trace_hash(), clone.trace_hash());
+    assert_eq!(shipped.trace_hash(), reference.trace_hash());
+    assert_eq!(shipped.events(), reference.events());
+}
+
+#[test]
+fn invariants_hold_after_every_event_of_a_crash() {
+    let mut configuration = config(6, vec![deployment("web", 20), deployment("db", 3)]);
+    configuration.faults = vec![Fault {
+        name: "crash".into(),
+        kind: FaultType::Crash,
+        target: Some(Target::Zone("a".into())),
+        timing: FaultTiming::At { at: SimTime::from_secs(300), duration: Some(Span::from_mins(10)) },
+    }];
+    let mut simulation = Simulation::new(configuration).unwrap();
+    while simulation.step() {
+        simulation.check_invariants().unwrap();
+    }
+    let results = simulation.results(simulation.end());
+    for row in results.event_rows.iter().filter(|row| row.time > SimTime::from_secs(290)).take(150) {
+        println!(
+            "{} {} {} {:?} {} {} {:?}",
+            row.time, row.kind, row.name, row.event, row.reason, row.message, row.cause
+        );
+    }
+    assert_eq!(simulation.pod_counts(), [0, 23, 0, 0]);
+}
