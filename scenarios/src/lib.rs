@@ -1,1 +1,12 @@
-//! What to play: the scenario file, its checks and the library of ready scenarios.
+//! What to play: the scenario file, its checks, and the library of ready scenarios.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
+
+mod expect;
+mod file;
+mod load;
+mod machines;
+mod schema;
+
+pub use expect::{Expectation, evaluate};
+pub use file::schema;
+pub use load::{Files, Loaded, Request, load};

@@ -1,7 +1,13 @@
 //! The cluster as the scheduler knows it: nodes with their pods, and the objects that plugins ask.
 
+mod content;
+mod eligibility;
+mod index;
 mod node_info;
 mod node_tree;
+mod pod_sets;
+mod templates;
+mod topology;
 pub(crate) mod volumes;
 
 use std::collections::BTreeMap;
@@ -18,10 +24,20 @@ use seatrial_api::policy::PodDisruptionBudget;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Bytes;
 
+pub use content::Content;
 pub use node_info::{NodeInfo, PodOnNode, Usage};
 pub use volumes::Volumes;
 
+pub(crate) use eligibility::{Eligibilities, EligibilityId, node_constraint};
+pub(crate) use index::Index;
+pub(crate) use pod_sets::{Membership, Role, SetId};
+pub(crate) use templates::TemplateId;
+pub(crate) use topology::{NO_DOMAIN, Topology, TopologyId};
+
 use node_tree::{NodeTree, zone_key};
+
+/// Labels of namespaces by name.
+pub(crate) type Namespaces = BTreeMap<Symbol, Labels>;
 
 /// An owner whose selector spreads its pods: kind, namespace, name.
 pub type OwnerKey = (Symbol, Symbol, CompactString);
@@ -39,24 +55,51 @@ struct ImageSummary {
     nodes: u32,
 }
 
+/// A row that changed, and whether it changed in what its object says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowChange {
+    pub(crate) row: u32,
+    pub(crate) of_object: bool,
+}
+
 /// The cluster as the scheduler knows it.
+///
+/// Nodes are kept in visiting order; behind them are rows of nodes that are new or gone, until the
+/// next [`Cluster::refresh`].
 #[derive(Clone, Default)]
 pub struct Cluster {
     nodes: Vec<NodeInfo>,
-    slots: FxHashMap<Symbol, u32>,
-    vacant: Vec<u32>,
+    visible: usize,
+    rows: FxHashMap<Symbol, u32>,
     tree: NodeTree,
-    /// Nodes in visiting order; rebuilt when a node comes or goes.
-    order: Vec<u32>,
+    /// Whether nodes came or went since the last refresh.
     order_stale: bool,
+    /// Whether labels or, where they matter, taints of nodes changed since the last refresh.
+    topology_stale: bool,
+    namespaces_stale: bool,
+    /// Changes when rows get other numbers.
+    pub(crate) epoch: u64,
+    /// What changed about rows since `changes_before` changes.
+    changes: Vec<RowChange>,
+    changes_before: u64,
+    pub(crate) index: Index,
     images: FxHashMap<Symbol, ImageSummary>,
-    namespaces: BTreeMap<Symbol, Labels>,
+    /// Changes when it changes how widely images are spread.
+    pub(crate) images_epoch: u64,
+    namespaces: Namespaces,
     services: BTreeMap<Symbol, BTreeMap<CompactString, Labels>>,
     owners: FxHashMap<OwnerKey, Arc<Selector>>,
+    /// Changes with selectors of Services and owners.
+    pub(crate) selectors_epoch: u64,
     budgets: BTreeMap<u32, Arc<PodDisruptionBudget>>,
+    /// Changes with disruption budgets.
+    pub(crate) budgets_epoch: u64,
     /// Storage.
     pub volumes: Volumes,
 }
+
+/// So many changes of rows are remembered per row.
+const CHANGES_PER_ROW: usize = 4;
 
 impl Cluster {
     /// An empty cluster.
@@ -66,33 +109,34 @@ impl Cluster {
 
     /// How many nodes there are.
     pub fn node_count(&self) -> usize {
-        self.order.len()
+        self.visible
     }
 
     /// The nodes in visiting order.
-    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &NodeInfo> + '_ {
-        self.order.iter().map(|&slot| &self.nodes[slot as usize])
+    pub fn nodes(&self) -> &[NodeInfo] {
+        &self.nodes[..self.visible]
     }
 
     /// The node at a position of the visiting order.
     pub(crate) fn node_at(&self, position: usize) -> &NodeInfo {
-        &self.nodes[self.order[position] as usize]
+        &self.nodes[position]
     }
 
     /// The node with this name, if its object is known.
     pub fn node(&self, name: Symbol) -> Option<&NodeInfo> {
-        let slot = *self.slots.get(&name)?;
-        Some(&self.nodes[slot as usize]).filter(|info| info.node().is_some())
+        let row = *self.rows.get(&name)?;
+        Some(&self.nodes[row as usize]).filter(|info| info.node().is_some())
     }
 
-    /// A label of a namespace that is known.
+    /// The position of a node in the visiting order.
+    pub(crate) fn position(&self, name: Symbol) -> Option<usize> {
+        let row = *self.rows.get(&name)? as usize;
+        (row < self.visible && self.nodes[row].node().is_some()).then_some(row)
+    }
+
+    /// The labels of a namespace that is known.
     pub fn namespace_labels(&self, namespace: Symbol) -> Option<&Labels> {
         self.namespaces.get(&namespace)
-    }
-
-    /// All namespaces with their labels.
-    pub fn namespaces(&self) -> impl Iterator<Item = (Symbol, &Labels)> + '_ {
-        self.namespaces.iter().map(|(&name, labels)| (name, labels))
     }
 
     /// The selectors of a namespace's Services, in name order.
@@ -115,79 +159,155 @@ impl Cluster {
         self.images.get(&name).map(|summary| (summary.size, summary.nodes))
     }
 
-    /// Adds a node or replaces its object. The visiting order is stale if the node is new.
-    pub fn set_node(&mut self, node: &Arc<Node>) {
-        let slot = self.slot(node.name);
-        let info = &mut self.nodes[slot as usize];
-        let old = info.node().cloned();
-        info.set_node(Some(node.clone()));
-        let key = zone_key(&node.meta.labels);
-        match &old {
-            None => {
-                self.tree.add(key, slot);
-                self.order_stale = true;
-            }
-            Some(old) if zone_key(&old.meta.labels) != key => {
-                self.tree.remove(zone_key(&old.meta.labels), slot);
-                self.tree.add(key, slot);
-            }
-            Some(_) => {}
+    /// The number of changes of rows so far.
+    pub(crate) fn change_count(&self) -> u64 {
+        self.changes_before + self.changes.len() as u64
+    }
+
+    /// The changes of rows since `seen` changes; `None` if they are no longer remembered.
+    pub(crate) fn changes_since(&self, seen: u64) -> Option<&[RowChange]> {
+        let from = seen.checked_sub(self.changes_before)?;
+        self.changes.get(from as usize..)
+    }
+
+    fn note_change(&mut self, row: u32, of_object: bool) {
+        if self.changes.len() >= CHANGES_PER_ROW * self.nodes.len() + 1024 {
+            let forgotten = self.changes.len() / 2;
+            self.changes.drain(..forgotten);
+            self.changes_before += forgotten as u64;
         }
-        let same_images = old.as_ref().is_some_and(|old| old.images() == node.images());
-        if !same_images {
-            if let Some(old) = &old {
-                self.count_images(old, -1);
-            }
+        self.changes.push(RowChange { row, of_object });
+    }
+
+    /// Adds a node or replaces its object. It takes effect with the next [`Cluster::refresh`].
+    pub fn set_node(&mut self, node: &Arc<Node>) {
+        let row = self.row(node.name);
+        let old = self.nodes[row as usize].node().cloned();
+        self.nodes[row as usize].set_node(Some(node.clone()));
+        let key = zone_key(&node.meta.labels);
+        let Some(old) = old else {
+            self.tree.add(key, node.name);
+            self.order_stale = true;
             self.count_images(node, 1);
+            return;
+        };
+        let old_key = zone_key(&old.meta.labels);
+        if old_key != key {
+            self.tree.remove(old_key, node.name);
+            self.tree.add(key, node.name);
+        }
+        if old.images() != node.images() {
+            self.count_images(&old, -1);
+            self.count_images(node, 1);
+        }
+        let same_labels = old.meta.labels == node.meta.labels;
+        let same_taints = old.taints() == node.taints();
+        self.topology_stale |= !same_labels || !same_taints && self.index.eligibilities.look_at_taints();
+        let unchanged = same_labels
+            && same_taints
+            && old.unschedulable == node.unschedulable
+            && old.allocatable == node.allocatable
+            && old.images() == node.images();
+        if !unchanged {
+            self.note_change(row, true);
         }
     }
 
     /// Takes a node away. Pods on it stay known, but invisible.
     pub fn remove_node(&mut self, name: Symbol) {
-        let Some(&slot) = self.slots.get(&name) else { return };
-        let info = &mut self.nodes[slot as usize];
+        let Some(&row) = self.rows.get(&name) else { return };
+        let info = &mut self.nodes[row as usize];
         let Some(old) = info.node().cloned() else { return };
         info.set_node(None);
-        self.tree.remove(zone_key(&old.meta.labels), slot);
+        self.tree.remove(zone_key(&old.meta.labels), name);
         self.order_stale = true;
         self.count_images(&old, -1);
-        self.vacate(slot);
     }
 
-    /// Rebuilds the visiting order if nodes came or went; to be called before each cycle.
+    /// Puts the nodes into visiting order if some came or went, and brings topologies up to date;
+    /// to be called before each cycle.
     pub fn refresh(&mut self) {
         if self.order_stale {
-            self.order = self.tree.interleaved();
-            self.order_stale = false;
+            self.reorder();
         }
+        if self.namespaces_stale {
+            self.namespaces_stale = false;
+            self.index.reset(&mut self.nodes, &self.namespaces);
+        }
+        if self.topology_stale {
+            self.topology_stale = false;
+            self.index.nodes_changed(&self.nodes);
+        }
+        self.index.sweep();
+    }
+
+    /// Renumbers the rows: nodes in visiting order, then those of which only pods are known.
+    fn reorder(&mut self) {
+        let mut order: Vec<u32> = self.tree.interleaved().into_iter().map(|name| self.rows[&name]).collect();
+        self.visible = order.len();
+        let invisible = |row: &u32| {
+            let info = &self.nodes[*row as usize];
+            info.node().is_none() && !info.pods().is_empty()
+        };
+        order.extend((0..self.nodes.len() as u32).filter(invisible));
+        let mut old: Vec<NodeInfo> = std::mem::take(&mut self.nodes);
+        self.nodes = order.iter().map(|&row| std::mem::take(&mut old[row as usize])).collect();
+        self.rows = self.nodes.iter().enumerate().map(|(row, info)| (info.name(), row as u32)).collect();
+        self.index.sets.renumber(&order);
+        self.order_stale = false;
+        self.topology_stale = true;
+        self.epoch += 1;
+        self.changes_before = self.change_count();
+        self.changes.clear();
     }
 
     /// A pod is on a node, or is assumed to be.
     pub fn add_pod(&mut self, pod: &Arc<Pod>, node: Symbol) {
-        let slot = self.slot(node);
-        self.nodes[slot as usize].add_pod(pod);
+        let row = self.row(node);
+        let template = self.index.template(pod, &self.namespaces);
+        self.nodes[row as usize].add_pod(pod, template);
+        self.index.pod_added(template, pod, row as usize);
         self.volumes.pod_added(pod);
+        self.note_change(row, false);
     }
 
     /// A pod is no longer on a node.
     pub fn remove_pod(&mut self, id: u32, node: Symbol) {
-        let Some(&slot) = self.slots.get(&node) else { return };
-        if let Some(pod) = self.nodes[slot as usize].remove_pod(id) {
-            self.volumes.pod_removed(&pod);
-        }
-        self.vacate(slot);
+        let Some(&row) = self.rows.get(&node) else { return };
+        let info = &mut self.nodes[row as usize];
+        let Some(removed) = info.remove_pod(id) else { return };
+        self.order_stale |= info.node().is_none() && info.pods().is_empty();
+        self.index.pod_removed(removed.template, &removed.pod, row as usize);
+        self.volumes.pod_removed(&removed.pod);
+        self.note_change(row, false);
     }
 
     /// A pod on a node changed.
     pub fn update_pod(&mut self, old: &Pod, pod: &Arc<Pod>, node: Symbol) {
-        if Arc::ptr_eq(&old.spec, &pod.spec) {
-            if let Some(&slot) = self.slots.get(&node) {
-                self.nodes[slot as usize].replace_pod(pod);
-            }
-        } else {
+        let same_template = Arc::ptr_eq(&old.spec, &pod.spec)
+            && (old.meta.labels.same_allocation(&pod.meta.labels) || old.meta.labels == pod.meta.labels);
+        if !same_template || old.meta.is_deleting() && !pod.meta.is_deleting() {
             self.remove_pod(old.meta.id, node);
             self.add_pod(pod, node);
+            return;
         }
+        let Some(&row) = self.rows.get(&node) else { return };
+        self.nodes[row as usize].replace_pod(pod);
+        if !old.meta.is_deleting() && pod.meta.is_deleting() {
+            let template = self.index.template(pod, &self.namespaces);
+            self.index.pod_terminates(template, row as usize);
+            self.note_change(row, false);
+        }
+    }
+
+    /// Prepares a plan of a template: the index, the rows it is about, and the namespaces.
+    pub(crate) fn planning(&mut self) -> (&mut Index, &[NodeInfo], &Namespaces) {
+        (&mut self.index, &self.nodes, &self.namespaces)
+    }
+
+    /// The template of a pod.
+    pub(crate) fn template(&mut self, pod: &Arc<Pod>) -> TemplateId {
+        self.index.template(pod, &self.namespaces)
     }
 
     /// Takes note of an object that is neither a pod nor a node.
@@ -242,6 +362,10 @@ impl Cluster {
 
     /// Sets or forgets a namespace's labels.
     fn set_namespace(&mut self, name: Symbol, labels: Option<Labels>) {
+        if self.namespaces.get(&name) == labels.as_ref() {
+            return;
+        }
+        self.namespaces_stale |= self.index.looks_at_namespaces();
         match labels {
             Some(labels) => self.namespaces.insert(name, labels),
             None => self.namespaces.remove(&name),
@@ -251,6 +375,10 @@ impl Cluster {
     /// Sets or forgets a Service's selector.
     fn set_service(&mut self, namespace: Symbol, name: &CompactString, selector: Option<Labels>) {
         let services = self.services.entry(namespace).or_default();
+        if services.get(name) == selector.as_ref() {
+            return;
+        }
+        self.selectors_epoch += 1;
         match selector {
             Some(selector) => services.insert(name.clone(), selector),
             None => services.remove(name),
@@ -259,6 +387,10 @@ impl Cluster {
 
     /// Sets or forgets the selector of an owner.
     pub fn set_owner(&mut self, owner: OwnerKey, selector: Option<Arc<Selector>>) {
+        if self.owners.get(&owner) == selector.as_ref() {
+            return;
+        }
+        self.selectors_epoch += 1;
         match selector {
             Some(selector) => self.owners.insert(owner, selector),
             None => self.owners.remove(&owner),
@@ -267,38 +399,27 @@ impl Cluster {
 
     /// Sets or forgets a disruption budget.
     fn set_budget(&mut self, id: u32, budget: Option<Arc<PodDisruptionBudget>>) {
+        self.budgets_epoch += 1;
         match budget {
             Some(budget) => self.budgets.insert(id, budget),
             None => self.budgets.remove(&id),
         };
     }
 
-    fn slot(&mut self, name: Symbol) -> u32 {
-        if let Some(&slot) = self.slots.get(&name) {
-            return slot;
+    fn row(&mut self, name: Symbol) -> u32 {
+        if let Some(&row) = self.rows.get(&name) {
+            return row;
         }
-        let slot = self.vacant.pop().unwrap_or(self.nodes.len() as u32);
-        if slot as usize == self.nodes.len() {
-            self.nodes.push(NodeInfo::unseen(name));
-        } else {
-            self.nodes[slot as usize] = NodeInfo::unseen(name);
-        }
-        self.slots.insert(name, slot);
-        slot
-    }
-
-    /// Frees the row of a node that is gone together with its pods.
-    fn vacate(&mut self, slot: u32) {
-        let info = &self.nodes[slot as usize];
-        if info.node().is_none() && info.pods().is_empty() {
-            self.slots.remove(&info.name());
-            self.vacant.push(slot);
-        }
+        let row = self.nodes.len() as u32;
+        self.nodes.push(NodeInfo::unseen(name));
+        self.rows.insert(name, row);
+        row
     }
 
     fn count_images(&mut self, node: &Node, change: i64) {
         for image in node.images() {
             for &name in &image.names {
+                self.images_epoch += 1;
                 let summary = self.images.entry(name).or_insert(ImageSummary { size: image.size, nodes: 0 });
                 summary.nodes = summary.nodes.saturating_add_signed(change as i32);
                 if summary.nodes == 0 {

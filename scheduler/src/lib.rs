@@ -11,6 +11,7 @@
 //! ```
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
 
+mod bitset;
 pub mod cases;
 pub mod cluster;
 pub mod config;

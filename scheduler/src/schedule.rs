@@ -180,7 +180,7 @@ fn walk(view: View<'_>, state: &CycleState, positions: &[usize], start: usize, f
 fn nominated_position(view: View<'_>) -> Option<usize> {
     let node = view.pod.status.nominated_node?;
     view.cluster.node(node)?;
-    (0..view.cluster.node_count()).find(|&position| view.cluster.node_at(position).name() == node)
+    view.cluster.position(node)
 }
 
 /// PreFilter has rejected the pod on all nodes.
@@ -284,7 +284,8 @@ fn passes(view: View<'_>, state: &CycleState, node: &NodeInfo, explain: bool) ->
 
 /// Thinks of `other` as on the node.
 pub(crate) fn add_pod(view: View<'_>, state: &mut CycleState, node: &mut NodeInfo, other: &Arc<Pod>) {
-    node.add_pod(other);
+    // A pod that is only thought of counts in no index, so its template does not matter.
+    node.add_pod(other, 0);
     for &plugin in &view.profile.pre_filter {
         if !state.skip_filter.contains(plugin) {
             view.profile.plugin(plugin).add_pod(view.cluster, view.pod, other, node, state);

@@ -188,6 +188,27 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// All metrics.
+    pub const ALL: [Metric; 17] = [
+        Metric::PodsPending,
+        Metric::PodsRunning,
+        Metric::PodsSucceeded,
+        Metric::PodsFailed,
+        Metric::NodesReady,
+        Metric::CpuAllocatableMillicores,
+        Metric::CpuAllocatedMillicores,
+        Metric::CpuUsedMillicores,
+        Metric::MemoryAllocatableBytes,
+        Metric::MemoryAllocatedBytes,
+        Metric::MemoryUsedBytes,
+        Metric::NodeCpuAllocatedMillicores,
+        Metric::NodeMemoryAllocatedBytes,
+        Metric::DeploymentAvailable,
+        Metric::DeploymentReplicasAvailable,
+        Metric::ServiceAvailabilityPct,
+        Metric::HpaReplicas,
+    ];
+
     /// As written in `timeseries.csv`.
     pub fn as_str(self) -> &'static str {
         match self {

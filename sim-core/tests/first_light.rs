@@ -44,6 +44,7 @@ fn config(nodes: usize, manifests: Vec<Object>) -> ClusterConfig {
         duration: Span::from_mins(30),
         nodes: (0..nodes).map(|n| node(&format!("worker-{n}"), ["a", "b", "c"][n % 3])).collect(),
         state: Vec::new(),
+        absent_owners: Vec::new(),
         manifests,
         profiles: Vec::new(),
         images: Vec::new(),

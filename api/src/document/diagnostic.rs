@@ -246,6 +246,19 @@ impl Diagnostics {
         }
     }
 
+    /// Puts the findings of each file in the order of their places; files stay in the order in which
+    /// they were first mentioned.
+    pub fn sort(&mut self) {
+        let mut files: Vec<Arc<str>> = Vec::new();
+        for finding in &self.list {
+            if !files.contains(&finding.file) {
+                files.push(finding.file.clone());
+            }
+        }
+        let place = |file: &Arc<str>| files.iter().position(|known| known == file);
+        self.list.sort_by_key(|finding| (place(&finding.file), finding.position));
+    }
+
     /// Whether anything makes the input unusable.
     pub fn has_errors(&self) -> bool {
         self.errors > 0

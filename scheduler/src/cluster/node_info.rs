@@ -11,6 +11,8 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu};
 use smallvec::SmallVec;
 
+use super::templates::TemplateId;
+
 /// What a node can give away and what it has given away; the scalar resources aside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -39,6 +41,8 @@ pub struct Usage {
 pub struct PodOnNode {
     /// The pod's row in the store.
     pub id: u32,
+    /// Its template.
+    pub(crate) template: TemplateId,
     /// The pod.
     pub pod: Arc<Pod>,
 }
@@ -146,7 +150,7 @@ impl NodeInfo {
     }
 
     /// Adds a pod.
-    pub(crate) fn add_pod(&mut self, pod: &Arc<Pod>) {
+    pub(crate) fn add_pod(&mut self, pod: &Arc<Pod>, template: TemplateId) {
         let spec = &pod.spec;
         let requests = &spec.derived.requests;
         let (cpu, memory) = node_sum_requests(spec);
@@ -167,14 +171,14 @@ impl NodeInfo {
         let (affinity, anti) = affinity_flags(spec);
         self.pods_with_affinity += affinity;
         self.pods_with_required_anti_affinity += anti;
-        self.pods.push(PodOnNode { id: pod.meta.id, pod: pod.clone() });
+        self.pods.push(PodOnNode { id: pod.meta.id, template, pod: pod.clone() });
     }
 
     /// Takes a pod away; the last one moves into its place, as upstream does it.
-    pub(crate) fn remove_pod(&mut self, id: u32) -> Option<Arc<Pod>> {
+    pub(crate) fn remove_pod(&mut self, id: u32) -> Option<PodOnNode> {
         let index = self.pods.iter().position(|row| row.id == id)?;
-        let pod = self.pods.swap_remove(index).pod;
-        let spec = &pod.spec;
+        let removed = self.pods.swap_remove(index);
+        let spec = &removed.pod.spec;
         let requests = &spec.derived.requests;
         let (cpu, memory) = node_sum_requests(spec);
         let usage = &mut self.usage;
@@ -194,14 +198,19 @@ impl NodeInfo {
         let (affinity, anti) = affinity_flags(spec);
         self.pods_with_affinity -= affinity;
         self.pods_with_required_anti_affinity -= anti;
-        Some(pod)
+        Some(removed)
     }
 
-    /// Replaces a pod by a newer version with the same specification.
+    /// Replaces a pod by a newer version of the same template.
     pub(crate) fn replace_pod(&mut self, pod: &Arc<Pod>) {
         if let Some(row) = self.pods.iter_mut().find(|row| row.id == pod.meta.id) {
             row.pod = pod.clone();
         }
+    }
+
+    /// Notes the template of a pod.
+    pub(crate) fn set_template(&mut self, index: usize, template: TemplateId) {
+        self.pods[index].template = template;
     }
 }
 

@@ -9,7 +9,7 @@ use seatrial_api::pod::Pod;
 use seatrial_api::scheduling::{PodAffinityTerm, WeightedPodAffinityTerm};
 use seatrial_api::symbol::Symbol;
 
-use crate::cluster::{Cluster, NodeInfo};
+use crate::cluster::{Cluster, Membership, NodeInfo, Role};
 use crate::config::{ConfigurationError, PluginArguments};
 use crate::framework::{
     Code, Cycle, CycleState, EventContext, Hint, MAX_NODE_SCORE, Normalization, Plugin, Points, PreFilter,
@@ -72,6 +72,22 @@ pub(crate) fn selects(
         }
     };
     in_scope && term.selector.as_ref().is_some_and(|selector| selector.matches(&pod.meta.labels))
+}
+
+/// All terms that a pod carries, each as the set of the pods that carry it.
+pub(crate) fn carried(pod: &Pod) -> impl Iterator<Item = Membership> + '_ {
+    let owner = pod.meta.namespace;
+    let carrying =
+        move |role: Role, term: &PodAffinityTerm| Membership::Carrying { role, owner, term: term.clone() };
+    let anti = required_anti_affinity(pod).iter().map(move |term| carrying(Role::RequiredAnti, term));
+    let affinity = required_affinity(pod).iter().map(move |term| carrying(Role::RequiredAffinity, term));
+    let near = preferred_affinity(pod)
+        .iter()
+        .map(move |preferred| carrying(Role::Preferred(preferred.weight), &preferred.term));
+    let away = preferred_anti_affinity(pod)
+        .iter()
+        .map(move |preferred| carrying(Role::Preferred(-preferred.weight), &preferred.term));
+    anti.chain(affinity).chain(near).chain(away)
 }
 
 /// Whether a term of the incoming pod looks for an existing one.

@@ -195,7 +195,7 @@ fn has_all_keys(node: &NodeInfo, constraints: &[Constraint]) -> bool {
 impl FilterState {
     fn new(cluster: &Cluster, pod: &Pod, constraints: Arc<[Constraint]>) -> FilterState {
         let mut counts = vec![FxHashMap::default(); constraints.len()];
-        for node in cluster.nodes().filter(|node| has_all_keys(node, &constraints)) {
+        for node in cluster.nodes().iter().filter(|node| has_all_keys(node, &constraints)) {
             for (constraint, counts) in constraints.iter().zip(&mut counts) {
                 if constraint.includes(pod, node)
                     && let Some(domain) = node.label(constraint.key)
@@ -310,7 +310,7 @@ impl Plugin for PodTopologySpread {
             domain_weight(if constraint.is_by_host() { scored } else { counts.len() })
         };
         let weights = constraints.iter().zip(&counts).map(weight).collect();
-        for node in cluster.nodes().filter(|node| !all_keys || has_all_keys(node, &constraints)) {
+        for node in cluster.nodes().iter().filter(|node| !all_keys || has_all_keys(node, &constraints)) {
             for (constraint, counts) in constraints.iter().zip(&mut counts) {
                 if constraint.includes(pod, node)
                     && let Some(count) = counts.get_mut(&node.label(constraint.key).unwrap_or_default())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 use seatrial_api::labels::{Labels, Selector};
+use seatrial_api::meta::Uid;
 use seatrial_api::node::NodeResources;
 use seatrial_api::object::{Kind, Object};
 use seatrial_api::scheduling::Taint;
@@ -286,6 +287,9 @@ pub struct ClusterConfig {
     pub nodes: Vec<NodeSpec>,
     /// Objects of a running cluster, taken over as they are before the start.
     pub state: Vec<Object>,
+    /// Owners that objects of the state name and that are not among them: they count as present, so
+    /// that nothing is collected for their absence.
+    pub absent_owners: Vec<Uid>,
     /// Objects that are applied at the start, in order.
     pub manifests: Vec<Object>,
     /// How pods behave.

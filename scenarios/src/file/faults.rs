@@ -1,0 +1,62 @@
+//! What breaks.
+
+use seatrial_api::units::Span;
+
+use super::law::MeanTime;
+use crate::schema::{Name, Placed, Rule, Text, choice, record};
+
+record! {
+    /// Something that breaks: once at a time, or again and again at random.
+    pub(crate) struct FaultEntry {
+        /// A name to which expectations can refer.
+        name("name"): Placed<Name>,
+        /// What breaks.
+        kind("type"): Placed<FaultWord>,
+        /// What it hits. A slow registry hits all nodes and has no target.
+        target("target"): Option<Placed<TargetField>>,
+        /// When it strikes.
+        at("at"): Option<Placed<Span>>,
+        /// How long it lasts; to the end of the run if absent.
+        duration("duration"): Option<Span>,
+        /// The mean time between failures, each machine, rack or zone on its own: exponentially distributed, unless a distribution is given.
+        mtbf("mtbf"): Option<MeanTime>,
+        /// The mean time to repair: exponentially distributed, unless a distribution is given.
+        mttr("mttr"): Option<MeanTime>,
+        /// How many times slower a slow registry is.
+        factor("factor"): Option<Placed<f64>>,
+    }
+    rules [
+        Rule::ExactlyOne(&["at", "mtbf"]),
+        Rule::AtMostOne(&["duration", "mttr"]),
+        Rule::Needs("duration", "at"),
+        Rule::Needs("mttr", "mtbf"),
+        Rule::Needs("mtbf", "mttr"),
+    ]
+}
+
+choice! {
+    /// What breaks.
+    pub(crate) enum FaultWord {
+        /// Power loss: everything on the machines stops; at the end they boot again.
+        Crash = "crash",
+        /// The machines run on and reach nothing outside of themselves.
+        Partition = "partition",
+        /// The image registry serves pulls more slowly.
+        SlowRegistry = "slowRegistry",
+    }
+}
+
+record! {
+    /// What a fault hits.
+    pub(crate) struct TargetField {
+        /// One node.
+        node("node"): Option<Text>,
+        /// A pool: all its nodes at once, or each on its own for random faults.
+        nodes("nodes"): Option<Text>,
+        /// All nodes of a rack.
+        rack("rack"): Option<Text>,
+        /// All nodes of a zone.
+        zone("zone"): Option<Text>,
+    }
+    rules [Rule::ExactlyOne(&["node", "nodes", "rack", "zone"])]
+}
