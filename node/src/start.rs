@@ -20,11 +20,6 @@ impl Kubelets {
     /// Makes the pod's sandbox.
     pub(crate) fn run_sandbox(&mut self, slot: usize, fx: &mut Fx) {
         let row = &mut self.pods[slot];
-        if row.is(Flag::SandboxMade) {
-            row.instances_mut().iter_mut().for_each(|instance| instance.mark(Mark::Stale));
-        }
-        row.set(Flag::SandboxMade);
-        row.set(Flag::Acted);
         row.step = Step::Sandbox;
         let pod = row.pod.meta.id;
         fx.command(self.node_id(slot), RuntimeCommand::RunSandbox { pod });
@@ -39,7 +34,12 @@ impl Kubelets {
         }
         match ip {
             Some(ip) => {
+                if row.is(Flag::SandboxMade) {
+                    row.instances_mut().iter_mut().for_each(|instance| instance.mark(Mark::Stale));
+                }
+                row.set(Flag::SandboxMade);
                 row.set(Flag::SandboxReady);
+                row.set(Flag::Acted);
                 row.ip = ip;
                 self.publish_sandbox(now, slot, fx);
                 self.start_next(now, slot, fx);
