@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &RunArguments) -> CommandResult {
         let inputs: Vec<InputFile<'_>> =
             input.files.iter().map(|(name, content)| InputFile { name, content }).collect();
         let trace = arguments.trace.then(|| {
-            let mut bytes = Vec::new();
+            let mut bytes = trace::HEADER.to_vec();
             trace::encode(played.simulation.trace_records(), &mut bytes);
             bytes
         });

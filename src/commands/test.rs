@@ -49,7 +49,11 @@ fn judge(path: &Path, seed: Option<u64>) -> Result<Verdict, Refusal> {
         scenario: summary.name.clone(),
         passed: summary.passed,
         trace_hash: summary.trace_hash.clone(),
-        missed: missed.map(|outcome| format!("{}: expected {}, found {}", outcome.name, outcome.expected, outcome.found)).collect(),
+        missed: missed
+            .map(|outcome| {
+                format!("{}: expected {}, found {}", outcome.name, outcome.expected, outcome.found)
+            })
+            .collect(),
         expectations: played.expectations.len(),
     })
 }
@@ -72,9 +76,12 @@ fn scenarios(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Refusal> {
             found.push(path.clone());
             continue;
         }
-        let entries = std::fs::read_dir(path).map_err(unreadable)?.map(|entry| entry.map(|entry| entry.path()));
+        let entries =
+            std::fs::read_dir(path).map_err(unreadable)?.map(|entry| entry.map(|entry| entry.path()));
         let mut files = entries.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-        files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"));
+        files.retain(|file| {
+            file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+        });
         files.sort();
         if files.is_empty() {
             return Err(Refusal(format!("{}: there are no scenarios in this folder", path.display())));

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use seatrial_api::machine::{Heartbeat, Input};
+use seatrial_api::machine::{Heartbeat, Input, Machine};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::node::{LABEL_HOSTNAME, Node, NodeCondition, NodeConditionType, NodeConditions};
+use seatrial_api::object::Object;
 use seatrial_api::pod::{ConditionStatus, Pod};
+use seatrial_api::request::{Change, WatchEvent};
 use seatrial_api::runtime::{RuntimeCommand, RuntimeReport};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
@@ -69,6 +71,9 @@ impl World {
                 kubelets.start_node(now, object, config, effects);
             } else {
                 kubelets.reboot_node(now, spec.name, &pods, effects);
+                // What became of its Node object meanwhile is part of the first list as well.
+                let event = WatchEvent { change: Change::Modified, object: Object::Node(object) };
+                kubelets.handle(now, Input::Watch(&event), effects);
             }
         });
         self.machine_truth_changed(now, None);

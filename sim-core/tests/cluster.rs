@@ -107,12 +107,6 @@ fn a_pod_is_bound_started_and_ready() {
     let mut simulation = Simulation::new(config(3, vec![bare_pod("one")])).unwrap();
     simulation.run();
     let results = simulation.results(simulation.end());
-    for row in &results.event_rows {
-        println!(
-            "{} {} {} {:?} {} {} {:?}",
-            row.time, row.kind, row.name, row.event, row.reason, row.message, row.cause
-        );
-    }
     assert_eq!(simulation.pod_counts(), [0, 1, 0, 0]);
     let pod = &results.pods[0];
     assert!(pod.ready.is_some(), "{pod:?}");
@@ -162,12 +156,6 @@ fn invariants_hold_after_every_event_of_a_crash() {
         simulation.check_invariants().unwrap();
     }
     let results = simulation.results(simulation.end());
-    for row in results.event_rows.iter().filter(|row| row.time > SimTime::from_secs(290)).take(150) {
-        println!(
-            "{} {} {} {:?} {} {} {:?}",
-            row.time, row.kind, row.name, row.event, row.reason, row.message, row.cause
-        );
-    }
     assert_eq!(simulation.pod_counts(), [0, 23, 0, 0]);
 }
 
