@@ -11,6 +11,7 @@
 )]
 
 mod config;
+mod daemonset;
 mod deployment;
 mod direct;
 pub mod disruption;

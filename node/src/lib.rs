@@ -30,6 +30,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
 
 pub mod admission;
+mod adopt;
 mod backoff;
 pub mod config;
 pub mod dns;

@@ -38,7 +38,8 @@ pub(crate) use cache::{Caches, RowIndex, RowList, Table};
 pub(crate) use client::Client;
 pub(crate) use expectations::Expectations;
 pub(crate) use history::{
-    OrphanRevisions, REVISION_LABEL, Revised, find_revision, made_revision, next_number, sort_revisions,
+    OrphanRevisions, REVISION_HASH_LABEL, REVISION_LABEL, Revised, find_revision, made_revision, next_number,
+    same_content, sort_revisions,
 };
 pub(crate) use ownership::{Parentage, controller_ref};
 pub(crate) use pods::PodTable;
