@@ -59,9 +59,14 @@ impl World {
         self.recorder.machines[machine as usize].uptime.set(now, 1);
         let known = node.and_then(|node| self.api.typed::<Node>(node)).cloned();
         let config = self.kubelet_config(&spec);
-        let object = known.unwrap_or_else(|| Arc::new(node_object(&spec, now)));
-        // What happened while the machine was off is part of the first list.
+        // What happened while the machine was off is part of the first list, its own Node included:
+        // a kubelet that believed itself to be Ready still would not say so again.
         self.forget_held_events(machine);
+        if let Some(node) = &known {
+            let event = WatchEvent { change: Change::Modified, object: Object::Node(node.clone()) };
+            self.tell_kubelets(now, Input::Watch(&event), cause);
+        }
+        let object = known.unwrap_or_else(|| Arc::new(node_object(&spec, now)));
         let pods =
             self.pods_of[machine as usize].iter().filter_map(|&pod| self.api.typed::<Pod>(pod).cloned());
         let mut pods: Vec<_> = pods.collect();
