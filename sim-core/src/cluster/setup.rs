@@ -94,6 +94,7 @@ pub(super) fn build(config: ClusterConfig) -> Result<World, SetupError> {
             ClientLimits::Unlimited
         },
         sync_cost: config.latency.controller_step,
+        assumed_owners: Arc::new(config.absent_owners.iter().copied().collect()),
         ..ControllerConfig::default()
     });
     let mut world = World::new(Parts {
