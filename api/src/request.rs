@@ -6,7 +6,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 
 use crate::labels::{Labels, Selector};
-use crate::meta::OwnerRef;
+use crate::meta::{OwnerRef, Uid};
 use crate::node::NodeConditions;
 use crate::object::{Kind, Object, ObjectRef};
 use crate::pod::{ConditionStatus, PodConditionType, PodReason, PodStatus};
@@ -109,6 +109,8 @@ pub enum Patch {
     Paused(bool),
     /// Owner references as a whole, guarded by the uid in the reference.
     Owners(Vec<OwnerRef>),
+    /// Owner references to take away, by the owner's identity; all others stay as they are.
+    RemoveOwners(Vec<Uid>),
     /// Finalizers to add; refused while the object is going away.
     AddFinalizers(Vec<Symbol>),
     /// Finalizers to take away. On a Namespace, `kubernetes` means its `spec.finalizers`: without

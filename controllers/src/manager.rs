@@ -5,6 +5,7 @@ use seatrial_api::request::{ApiError, Reply};
 use seatrial_api::units::SimTime;
 
 use crate::Config;
+use crate::daemonset::DaemonSetController;
 use crate::deployment::DeploymentController;
 use crate::direct::Direct;
 use crate::disruption::{DisruptionController, StaleDisruption};
@@ -108,6 +109,7 @@ queued! {
     1 replicaset: ReplicaSetController,
     2 deployment: DeploymentController,
     3 statefulset: StatefulSetController,
+    4 daemonset: DaemonSetController,
     21 endpointslice: EndpointSliceController,
     22 disruption: DisruptionController,
     23 stale_disruption: StaleDisruption,

@@ -71,6 +71,9 @@ impl SelectedPods {
     /// The objects that select a pod with these labels, ascending.
     pub(crate) fn selecting(&self, namespace: Symbol, labels: &Labels) -> Vec<u32> {
         let mut rows = Vec::new();
+        if self.objects.is_empty() {
+            return rows;
+        }
         self.index.candidates(namespace, labels, &mut rows);
         rows.retain(|row| self.objects.get(row).is_some_and(|object| object.filter.matches(labels)));
         rows.sort_unstable();

@@ -1,10 +1,36 @@
 //! The kubelet, the tables of kube-proxy and the records of cluster DNS.
 //!
 //! [`Kubelets`] is a machine over a table of nodes: ten thousand kubelets are rows of one machine,
-//! a live node agent runs a table of one.
+//! a live node agent runs a table of one. Its driver
+//!
+//! - tells it of machines by methods ([`Kubelets::start_node`], [`Kubelets::crash_node`],
+//!   [`Kubelets::start_kubelet`] …) and of their memory ([`Kubelets::observe_memory`]);
+//! - hands it, as watch events, the pods of each node while its kubelet works (those that were
+//!   changed meanwhile come with the list at its start), the nodes, ConfigMaps, Secrets and claims;
+//! - carries out its runtime commands and reports; computes heartbeats and leases by itself.
+//!
+//! Left out: static pods and their mirrors, ephemeral containers, resizing in place, restart rules
+//! of single exit codes, messages of waiting states and conditions, pressure of disk and of process
+//! ids, checks of operating system, sysctls, topology and devices, image sizes and garbage
+//! collection, hooks of sidecars before their turn to stop.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use seatrial_api::machine::Effects;
+//! use seatrial_api::node::Node;
+//! use seatrial_api::units::SimTime;
+//! use seatrial_node::{KubeletConfig, Kubelets};
+//!
+//! let mut kubelets = Kubelets::new(1);
+//! let node = Arc::new(Node { name: "worker-1".into(), ..Node::default() });
+//! let mut effects = Effects::new(true);
+//! kubelets.start_node(SimTime::ZERO, node, Arc::new(KubeletConfig::default()), &mut effects);
+//! assert_eq!(effects.requests.len(), 1, "it registers");
+//! ```
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
 
 pub mod admission;
+mod adopt;
 mod backoff;
 pub mod config;
 pub mod dns;

@@ -72,8 +72,8 @@ impl Kubelets {
         row.power = Power::Off;
         for pod in row.pods.clone() {
             let Some(slot) = self.slot(pod) else { continue };
-            self.forget_work(slot);
             lose_power(now, &mut self.pods[slot]);
+            self.forget_work(slot);
         }
     }
 
@@ -148,6 +148,7 @@ impl Kubelets {
     fn readmit(&mut self, now: SimTime, slot: usize, pod: &Arc<Pod>, fx: &mut Fx) {
         let row = &mut self.pods[slot];
         row.unset(Flag::Gone);
+        row.notice();
         row.pod = Arc::clone(pod);
         self.statuses[slot] = pod.status.clone();
         if pod.status.phase.is_terminal() {
@@ -173,9 +174,13 @@ impl Kubelets {
     fn forget_work(&mut self, slot: usize) {
         let row = &mut self.pods[slot];
         row.notice();
-        let kept = [Flag::SandboxReady, Flag::SandboxMade, Flag::Counted, Flag::Rejected];
+        let kept = [Flag::SandboxReady, Flag::SandboxLost, Flag::SandboxMade, Flag::Counted, Flag::Rejected];
         row.forget_all_but(&kept);
         row.step = Step::Idle;
+        if !row.is(Flag::SandboxReady) {
+            // Only a running sandbox tells its address.
+            row.ip = 0;
+        }
         if row.stage != Stage::Finished {
             row.stage = Stage::Sync;
         }

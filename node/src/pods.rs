@@ -124,6 +124,9 @@ impl Kubelets {
         let respecified = !Arc::ptr_eq(&before.spec, &pod.spec);
         if respecified {
             self.mark_outdated(slot, &before);
+            if before.spec.active_deadline_seconds != pod.spec.active_deadline_seconds {
+                self.arm_deadline(slot, fx);
+            }
         }
         if self.differs(slot) {
             self.check_soon(now, node, fx);

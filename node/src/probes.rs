@@ -111,10 +111,14 @@ impl ProbeWorker {
         self.activity = Activity::Waiting;
         let delay = Span::from_secs(i64::from(probe.initial_delay_seconds.max(0)));
         let earliest = started_at.truncate_to_second() + delay;
-        if at_once == FirstProbe::AtOnce {
-            self.grid = Grid::new(now, period(probe));
-        }
-        self.due = self.grid.ceil(earliest.max(now));
+        self.due = match at_once {
+            FirstProbe::AtOnce => {
+                self.grid = Grid::new(now, period(probe));
+                self.grid.ceil(earliest.max(now))
+            }
+            FirstProbe::AtTick if earliest > now => self.grid.ceil(earliest),
+            FirstProbe::AtTick => self.grid.next(now),
+        };
         self.due
     }
 

@@ -11,7 +11,7 @@ use crate::probes::{
     Activity, Counted, FirstProbe, KINDS, Outcome, ProbeResult, ProbeWorker, any_probe, probe_of,
 };
 use crate::rows::{Flag, Mark, PodRow, Stage};
-use crate::status::Outlook;
+use crate::status::Finding;
 
 /// The random stream of workers that begin when their kubelet does.
 const PURPOSE_OFFSET: u64 = 0x6b75_6265_6c65_7403;
@@ -69,15 +69,14 @@ impl Kubelets {
         let Some(probe) = probe_of(container, kind).cloned() else { return };
         let instance = row.instances()[index];
         let pod = row.pod.meta.id;
-        let stage = row.stage;
-        let leaving = row.is_leaving();
+        let has_turn = probes_now(row, index, kind);
         let Some(worker) = worker(row, index, kind) else { return };
         if worker.attempt != instance.attempt && worker.activity != Activity::Off {
             worker.activity = Activity::Off;
         }
         let settled = worker.attempt == instance.attempt && worker.activity != Activity::Off;
         let done = worker.attempt == instance.attempt && worker.result != ProbeResult::Initial;
-        if settled || done || !instance.seems_running() || !probes_now(kind, &instance, stage, leaving) {
+        if settled || done || !has_turn {
             return;
         }
         let first = if kind == ProbeKind::Readiness { FirstProbe::AtOnce } else { FirstProbe::AtTick };
@@ -90,15 +89,14 @@ impl Kubelets {
         let Some(slot) = self.slot(pod) else { return };
         let row = &mut self.pods[slot];
         let Some(instance) = row.instances().get(usize::from(index)).copied() else { return };
-        let (stage, leaving) = (row.stage, row.is_leaving());
+        let has_turn = probes_now(row, usize::from(index), kind);
         let probe =
             row.container(usize::from(index)).and_then(|container| probe_of(container, kind)).cloned();
         let (Some(probe), Some(worker)) = (probe, worker(row, usize::from(index), kind)) else { return };
         if worker.due != now || !matches!(worker.activity, Activity::Waiting | Activity::Counting) {
             return;
         }
-        let fits = worker.attempt == instance.attempt && instance.seems_running();
-        if !fits || !probes_now(kind, &instance, stage, leaving) {
+        if worker.attempt != instance.attempt || !has_turn {
             worker.activity = Activity::Off;
             return;
         }
@@ -178,8 +176,14 @@ impl Kubelets {
         if row.stage >= Stage::Terminated {
             return;
         }
-        if kind == ProbeKind::Readiness && self.statuses[slot].start_time.is_some() {
-            self.publish(now, slot, Outlook::Open, fx);
+        let finding = match (kind, result == ProbeResult::Success) {
+            (ProbeKind::Readiness, true) => Some(Finding::Ready),
+            (ProbeKind::Readiness, false) => Some(Finding::Unready),
+            (ProbeKind::Startup, true) => Some(Finding::Started),
+            (ProbeKind::Startup, false) | (ProbeKind::Liveness, _) => None,
+        };
+        if let Some(finding) = finding {
+            self.publish_finding(now, slot, index, finding, fx);
         }
         if self.pods[slot].stage == Stage::Sync
             && !(kind == ProbeKind::Liveness && result == ProbeResult::Success)
@@ -209,22 +213,24 @@ impl Kubelets {
         }
     }
 
-    /// The pod begins to stop: only readiness is still probed.
+    /// The pod begins to stop: of its main containers only readiness is still probed. Probes of
+    /// sidecars go on.
     pub(crate) fn stop_liveness(&mut self, slot: usize) {
-        self.silence(slot, &[ProbeKind::Startup, ProbeKind::Liveness]);
+        let first_main = self.pods[slot].first_main();
+        self.silence(slot, first_main, &[ProbeKind::Startup, ProbeKind::Liveness]);
     }
 
     /// The pod has stopped: nothing is probed any more.
     pub(crate) fn drop_probes(&mut self, slot: usize) {
-        self.silence(slot, &KINDS);
+        self.silence(slot, 0, &KINDS);
     }
 
-    fn silence(&mut self, slot: usize, kinds: &[ProbeKind]) {
+    fn silence(&mut self, slot: usize, from: usize, kinds: &[ProbeKind]) {
         let row = &mut self.pods[slot];
         if !row.is(Flag::Probed) {
             return;
         }
-        for index in 0..row.instances().len() {
+        for index in from..row.instances().len() {
             for &kind in kinds {
                 if let Some(worker) = worker(row, index, kind) {
                     worker.activity = Activity::Off;
@@ -245,12 +251,17 @@ impl Kubelets {
 }
 
 /// Whether a probe has its turn: the startup probe until the container has started, the others
-/// from then on; when the pod goes away only readiness.
-fn probes_now(kind: ProbeKind, instance: &crate::rows::Instance, stage: Stage, leaving: bool) -> bool {
+/// from then on. Main containers of a pod that goes away are only probed for readiness.
+fn probes_now(row: &PodRow, index: usize, kind: ProbeKind) -> bool {
+    let instance = &row.instances()[index];
     let started = instance.is(Mark::Started);
-    match kind {
-        ProbeKind::Startup => !started && !leaving && stage == Stage::Sync,
-        ProbeKind::Liveness => started && !leaving && stage == Stage::Sync,
-        ProbeKind::Readiness => started && stage < Stage::Terminated,
-    }
+    let stays = row.stage == Stage::Sync && !row.is_leaving();
+    let lives = stays || index < row.first_main();
+    instance.seems_running()
+        && row.stage < Stage::Terminated
+        && match kind {
+            ProbeKind::Startup => !started && lives,
+            ProbeKind::Liveness => started && lives,
+            ProbeKind::Readiness => started,
+        }
 }

@@ -26,11 +26,12 @@ pub(crate) enum Turn {
 /// The puller.
 #[derive(Clone, Debug)]
 pub(crate) struct Puller {
-    limit: u32,
+    limit: usize,
     rate: Option<RateLimit>,
     /// When the rate's bucket would be full again.
     full_at: SimTime,
-    active: u32,
+    /// The containers for which an image is being pulled.
+    active: Vec<ContainerId>,
     waiting: VecDeque<Pull>,
 }
 
@@ -38,39 +39,40 @@ impl Puller {
     pub(crate) fn new(config: &KubeletConfig) -> Puller {
         let limit = match config.pulls {
             PullConcurrency::Serial => 1,
-            PullConcurrency::Parallel(limit) => limit.max(1),
+            PullConcurrency::Parallel(limit) => limit.max(1) as usize,
         };
         Puller {
             limit,
             rate: config.registry_rate,
             full_at: SimTime::from_nanos(i64::MIN),
-            active: 0,
+            active: Vec::new(),
             waiting: VecDeque::new(),
         }
     }
 
     /// Asks for a pull.
     pub(crate) fn ask(&mut self, now: SimTime, pull: Pull) -> Turn {
-        if self.active >= self.limit {
+        if self.active.len() >= self.limit {
             self.waiting.push_back(pull);
             return Turn::Later;
         }
-        self.begin(now)
+        self.begin(now, pull.0)
     }
 
-    /// A pull has ended: its place is free for the next.
-    pub(crate) fn done(&mut self) -> Option<Pull> {
-        self.active = self.active.saturating_sub(1);
+    /// A pull has ended: its place is free for the next. A pull of an earlier life had none.
+    pub(crate) fn done(&mut self, container: ContainerId) -> Option<Pull> {
+        let place = self.active.iter().position(|&other| other == container)?;
+        self.active.swap_remove(place);
         self.next()
     }
 
     /// The next pull that waits, if there is a place for it.
     pub(crate) fn next(&mut self) -> Option<Pull> {
-        if self.active < self.limit { self.waiting.pop_front() } else { None }
+        if self.active.len() < self.limit { self.waiting.pop_front() } else { None }
     }
 
     /// Begins a pull if the registry's rate allows.
-    pub(crate) fn begin(&mut self, now: SimTime) -> Turn {
+    pub(crate) fn begin(&mut self, now: SimTime, container: ContainerId) -> Turn {
         if let Some(rate) = self.rate {
             let interval = Span::from_nanos(NANOS_PER_SECOND / rate.per_second.max(1));
             let full_at = self.full_at.max(now);
@@ -79,7 +81,7 @@ impl Puller {
             }
             self.full_at = full_at + interval;
         }
-        self.active += 1;
+        self.active.push(container);
         Turn::Now
     }
 }
@@ -98,10 +100,11 @@ mod tests {
         assert_eq!(puller.ask(SimTime::ZERO, pull(1)), Turn::Now);
         assert_eq!(puller.ask(SimTime::ZERO, pull(2)), Turn::Later);
         assert_eq!(puller.ask(SimTime::ZERO, pull(3)), Turn::Later);
-        assert_eq!(puller.done(), Some(pull(2)));
-        assert_eq!(puller.begin(SimTime::ZERO), Turn::Now);
+        assert_eq!(puller.done(pull(1).0), Some(pull(2)));
+        assert_eq!(puller.begin(SimTime::ZERO, pull(2).0), Turn::Now);
         assert_eq!(puller.next(), None);
-        assert_eq!(puller.done(), Some(pull(3)));
+        assert_eq!(puller.done(pull(1).0), None, "it has ended before");
+        assert_eq!(puller.done(pull(2).0), Some(pull(3)));
     }
 
     #[test]

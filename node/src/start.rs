@@ -12,6 +12,7 @@ use crate::backoff::{is_waiting, raised};
 use crate::machine::{Fx, Kubelets};
 use crate::pulls::{Pull, Turn};
 use crate::rows::{Flag, InstanceState, Mark, Step, WaitReason};
+use crate::table::Power;
 
 /// The longest wait between pulls of an image.
 const PULL_BACK_OFF_MAX: Span = Span::from_secs(300);
@@ -20,11 +21,6 @@ impl Kubelets {
     /// Makes the pod's sandbox.
     pub(crate) fn run_sandbox(&mut self, slot: usize, fx: &mut Fx) {
         let row = &mut self.pods[slot];
-        if row.is(Flag::SandboxMade) {
-            row.instances_mut().iter_mut().for_each(|instance| instance.mark(Mark::Stale));
-        }
-        row.set(Flag::SandboxMade);
-        row.set(Flag::Acted);
         row.step = Step::Sandbox;
         let pod = row.pod.meta.id;
         fx.command(self.node_id(slot), RuntimeCommand::RunSandbox { pod });
@@ -34,16 +30,27 @@ impl Kubelets {
     pub(crate) fn sandbox_started(&mut self, now: SimTime, pod: u32, ip: Option<u32>, fx: &mut Fx) {
         let Some(slot) = self.slot(pod) else { return };
         let row = &mut self.pods[slot];
-        if row.step != Step::Sandbox {
+        let unheard = self.nodes[row.node as usize].power == Power::KubeletDown;
+        if row.step != Step::Sandbox && !unheard {
             return;
         }
         match ip {
             Some(ip) => {
+                if row.is(Flag::SandboxMade) {
+                    row.instances_mut().iter_mut().for_each(|instance| instance.mark(Mark::Stale));
+                }
+                row.set(Flag::SandboxMade);
                 row.set(Flag::SandboxReady);
                 row.ip = ip;
+                if unheard {
+                    // The kubelet will find it when it is back.
+                    return;
+                }
+                row.set(Flag::Acted);
                 self.publish_sandbox(now, slot, fx);
                 self.start_next(now, slot, fx);
             }
+            None if unheard => return,
             None => {
                 row.set(Flag::Failed);
                 let object = self.pod_ref(slot);
@@ -223,7 +230,7 @@ impl Kubelets {
         if ok && self.nodes[node as usize].images.add(image) {
             self.images_changed(now, node, fx);
         }
-        let next = self.nodes[node as usize].puller.done();
+        let next = self.nodes[node as usize].puller.done(container);
         self.pull_next(now, node, next, fx);
         let row = &self.pods[slot];
         if row.step != Step::Image || row.cursor != container.index {
@@ -251,7 +258,7 @@ impl Kubelets {
             match self.pod_slots.get(&container.pod) {
                 // The pod has left the node while it waited.
                 None => {}
-                Some(&slot) => match row.puller.begin(now) {
+                Some(&slot) => match row.puller.begin(now, container) {
                     Turn::Refused => {
                         let (slot, index) = (slot as usize, usize::from(container.index));
                         self.pull_failed(now, slot, index, "pull QPS exceeded", fx);
@@ -300,11 +307,28 @@ impl Kubelets {
     pub(crate) fn container_started(&mut self, now: SimTime, container: ContainerId, ok: bool, fx: &mut Fx) {
         let Some(slot) = self.slot(container.pod) else { return };
         let index = usize::from(container.index);
-        let expected = self.pods[slot].step == Step::Start && self.pods[slot].cursor == container.index;
-        if !expected || self.next_instance(slot, index) != container {
+        let row = &self.pods[slot];
+        let expected = row.step == Step::Start && row.cursor == container.index;
+        let unheard = self.nodes[row.node as usize].power == Power::KubeletDown;
+        if !(expected || unheard) || index >= row.instances().len() {
+            return;
+        }
+        if self.next_instance(slot, index) != container {
             return;
         }
         self.keep_last(slot, index);
+        if unheard {
+            // The kubelet will find it when it is back.
+            let instance = &mut self.pods[slot].instances_mut()[index];
+            instance.attempt = container.attempt;
+            instance.begin(now);
+            if ok {
+                self.mark_unprobed(slot, index);
+            } else {
+                instance.end(now, 128, InstanceState::StartError);
+            }
+            return;
+        }
         let object = self.pod_ref(slot);
         let row = &mut self.pods[slot];
         row.set(Flag::Acted);
@@ -362,19 +386,26 @@ impl Kubelets {
         {
             extra.waiting = None;
         }
+        let hook = row.container(index).is_some_and(|container| container.post_start.is_some());
+        self.mark_unprobed(slot, index);
+        let row = &mut self.pods[slot];
+        if hook {
+            row.step = Step::PostStart;
+            fx.command(self.node_id(slot), RuntimeCommand::PostStart { container: id });
+        }
+    }
+
+    /// What no probe asks for counts as passed.
+    fn mark_unprobed(&mut self, slot: usize, index: usize) {
+        let row = &mut self.pods[slot];
         let Some(container) = row.container(index) else { return };
         let (startup, readiness) = (container.startup_probe.is_some(), container.readiness_probe.is_some());
-        let hook = container.post_start.is_some();
         let instance = &mut row.instances_mut()[index];
         if !startup {
             instance.mark(Mark::Started);
         }
         if !readiness {
             instance.mark(Mark::Ready);
-        }
-        if hook {
-            row.step = Step::PostStart;
-            fx.command(self.node_id(slot), RuntimeCommand::PostStart { container: id });
         }
     }
 

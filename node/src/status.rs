@@ -75,11 +75,16 @@ fn settle(
     status: &mut PodStatus,
 ) -> bool {
     let row = view.row;
+    let phase = next_phase(row, outlook, statuses, status.phase);
+    let mut changed = conditions(view, statuses, phase, &mut status.conditions);
+    // What is neither over nor will go on counts as failed; its conditions stay as they are.
+    let phase = match outlook {
+        Outlook::Final if !phase.is_terminal() => PodPhase::Failed,
+        Outlook::Open | Outlook::Terminated | Outlook::Final => phase,
+    };
     if outlook == Outlook::Final {
         close(view, statuses);
     }
-    let phase = next_phase(row, outlook, statuses, status.phase);
-    let mut changed = conditions(view, statuses, phase, &mut status.conditions);
     if let Some(failure) = row.extra.as_ref().and_then(|extra| extra.failure.as_ref())
         && phase == PodPhase::Failed
         && status.text.as_ref() != Some(failure)
@@ -109,12 +114,7 @@ fn next_phase(row: &PodRow, outlook: Outlook, statuses: &[ContainerStatus], befo
         && main.iter().any(|instance| instance.state != InstanceState::Absent && !instance.is(Mark::Stale));
     let terminated = outlook != Outlook::Open;
     let phase = phase(PhaseView { spec: &row.pod.spec, statuses, terminated, main_started });
-    match (phase.is_terminal(), before.is_terminal(), outlook) {
-        (true, _, _) => phase,
-        (false, true, _) => before,
-        (false, false, Outlook::Final) => PodPhase::Failed,
-        (false, false, Outlook::Open | Outlook::Terminated) => phase,
-    }
+    if before.is_terminal() && !phase.is_terminal() { before } else { phase }
 }
 
 /// A pod that was to be evicted but whose main containers all ended well on the signal has
@@ -185,9 +185,14 @@ fn close(view: StatusView<'_>, statuses: &mut [ContainerStatus]) {
     let begun = |status: &ContainerStatus| {
         status.last.is_some() || !matches!(status.state, ContainerState::Waiting { .. })
     };
-    let initialized = match init.last() {
-        None => true,
-        Some(last) => main.iter().any(begun) || last.ready || last.started,
+    // Upstream asks the API server's version, which may be older than what is known here.
+    let theirs = view.row.pod.status.containers.as_deref().unwrap_or_default();
+    let initialized = match theirs.get(..first_main).and_then(|init| init.last()) {
+        _ if first_main == 0 => true,
+        None => false,
+        Some(last) => {
+            theirs[first_main..].iter().any(begun) || last.ready || (last.started && is_sidecar(view))
+        }
     };
     let init_begun = init.iter().rposition(begun).map_or(usize::from(!init.is_empty()), |last| last + 1);
     let lost = init[..init_begun].iter_mut().chain(main.iter_mut().filter(|_| initialized));
@@ -203,6 +208,44 @@ fn close(view: StatusView<'_>, statuses: &mut [ContainerStatus]) {
             status.started = false;
         }
     }
+}
+
+/// Whether the last init container is a sidecar.
+fn is_sidecar(view: StatusView<'_>) -> bool {
+    view.row.pod.spec.init_containers.last().is_some_and(Container::is_sidecar)
+}
+
+/// What a probe has found of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// It has started.
+    Started,
+    /// It is ready.
+    Ready,
+    /// It is not ready.
+    Unready,
+}
+
+/// Writes the finding of a probe into a status, without computing the rest anew. Returns whether it
+/// has changed.
+pub(crate) fn note(view: StatusView<'_>, index: usize, finding: Finding, status: &mut PodStatus) -> bool {
+    let Some(list) = &status.containers else { return false };
+    let Some(mut one) = list.get(index).copied() else { return false };
+    let told = (one.started, one.ready);
+    match finding {
+        Finding::Started => one.started = true,
+        Finding::Ready => one.ready = true,
+        Finding::Unready => one.ready = false,
+    }
+    let running = matches!(one.state, ContainerState::Running { .. });
+    if !running || told == (one.started, one.ready) {
+        return false;
+    }
+    let mut statuses: SmallVec<[ContainerStatus; 2]> = SmallVec::from_slice(list);
+    statuses[index] = one;
+    readiness(view, &statuses, status.phase, &mut status.conditions);
+    status.containers = Some(Arc::from(&statuses[..]));
+    true
 }
 
 /// Brings the conditions up to date; those whose status stays keep their times. Returns whether
@@ -227,15 +270,27 @@ fn conditions(
     set(PodConditionType::PodReadyToStartContainers, sandbox, PodReason::None);
     let (status, reason) = initialized(view.row, statuses, phase, was_initialized);
     set(PodConditionType::Initialized, status, reason);
+    set(PodConditionType::PodScheduled, True, PodReason::None);
+    changed | readiness(view, statuses, phase, conditions)
+}
+
+/// Brings Ready and ContainersReady up to date. Returns whether either has changed.
+fn readiness(
+    view: StatusView<'_>,
+    statuses: &[ContainerStatus],
+    phase: PodPhase,
+    conditions: &mut PodConditions,
+) -> bool {
+    use ConditionStatus::{False, True};
     let (containers_ready, reason) = containers_ready(view.row, statuses, phase);
-    set(PodConditionType::ContainersReady, containers_ready, reason);
-    let (ready, reason) = match containers_ready {
+    let (ready, ready_reason) = match containers_ready {
         True if !view.row.pod.spec.readiness_gates.is_empty() => (False, PodReason::ReadinessGatesNotReady),
         status => (status, reason),
     };
-    set(PodConditionType::Ready, ready, reason);
-    set(PodConditionType::PodScheduled, True, PodReason::None);
-    changed
+    let before = (conditions.get(PodConditionType::ContainersReady), conditions.get(PodConditionType::Ready));
+    conditions.set(PodConditionType::ContainersReady, containers_ready, reason, view.now);
+    conditions.set(PodConditionType::Ready, ready, ready_reason, view.now);
+    before != (conditions.get(PodConditionType::ContainersReady), conditions.get(PodConditionType::Ready))
 }
 
 fn initialized(

@@ -10,6 +10,7 @@ use seatrial_api::units::{NANOS_PER_SECOND, SimTime, Span};
 use crate::machine::{Fx, Kubelets};
 use crate::probes::{ProbeResult, probe_of};
 use crate::rows::{Flag, InstanceState, Mark, Stage, Step};
+use crate::table::Power;
 
 /// What every container gets, whatever is left of the grace.
 const GRACE_MIN: Span = Span::from_secs(2);
@@ -127,7 +128,9 @@ impl Kubelets {
         if row.step != Step::StoppingSandbox {
             if row.is(Flag::SandboxReady) && row.stage < Stage::Terminated {
                 row.set(Flag::SandboxLost);
-                self.await_relist(now, slot, fx);
+                if self.nodes[row.node as usize].power == Power::On {
+                    self.await_relist(now, slot, fx);
+                }
             }
             return;
         }
@@ -201,10 +204,12 @@ impl Kubelets {
         let Some(slot) = self.slot(container.pod) else { return };
         let index = usize::from(container.index);
         let row = &mut self.pods[slot];
+        let node = row.node;
         let Some(instance) = row.instances_mut().get_mut(index) else { return };
         if !instance.runs() || instance.attempt != container.attempt {
             return;
         }
+        let listed = self.nodes[node as usize].power == Power::On;
         let told_to = instance.is(Mark::Stopping);
         let state = match (oom_killed, exit_code) {
             (true, _) => InstanceState::OomKilled,
@@ -212,6 +217,10 @@ impl Kubelets {
             (false, _) => InstanceState::Error,
         };
         instance.end(now, exit_code, state);
+        if !listed {
+            // Nobody listens: the kubelet will find it ended when it is back.
+            return;
+        }
         match row.step {
             Step::Killing => self.continue_kill(now, slot, fx),
             Step::Replacing if told_to => self.replace_next(now, slot, fx),

@@ -232,7 +232,6 @@ impl NodeRow {
         self.ticks = grid(Span::from_secs(1));
         self.checks = grid(Span::from_secs(10));
         self.client = client(&self.config);
-        self.puller = Puller::new(&self.config);
     }
 
     /// Ends the kubelet's life: everything that it remembers is void.
@@ -245,6 +244,7 @@ impl NodeRow {
         self.awaiting.clear();
         self.sending = None;
         self.queue.clear();
+        self.puller = Puller::new(&self.config);
         self.pressure_until = None;
         self.preemptions.clear();
         self.shutdown = None;

@@ -12,7 +12,7 @@ use seatrial_api::units::{SimTime, Span};
 use crate::machine::{Fx, Kubelets, Timer};
 use crate::plan::{Plan, plan};
 use crate::rows::{Flag, Stage, Step};
-use crate::status::{Outlook, StatusView, refresh};
+use crate::status::{Finding, Outlook, StatusView, note, refresh};
 use crate::table::Power;
 
 /// The message of pods past their deadline.
@@ -103,6 +103,23 @@ impl Kubelets {
         let node_ip = self.nodes[row.node as usize].ip;
         let view = StatusView { row, node_ip, names: &self.names, now };
         if refresh(view, outlook, &mut self.statuses[slot]) {
+            self.send_soon(now, slot, fx);
+        }
+    }
+
+    /// Publishes what a probe has found of a container.
+    pub(crate) fn publish_finding(
+        &mut self,
+        now: SimTime,
+        slot: usize,
+        index: usize,
+        finding: Finding,
+        fx: &mut Fx,
+    ) {
+        let row = &self.pods[slot];
+        let node_ip = self.nodes[row.node as usize].ip;
+        let view = StatusView { row, node_ip, names: &self.names, now };
+        if note(view, index, finding, &mut self.statuses[slot]) {
             self.send_soon(now, slot, fx);
         }
     }
@@ -239,7 +256,8 @@ impl Kubelets {
         row.step = Step::Idle;
         row.last_sync = now;
         row.notice();
-        if row.is_leaving() {
+        let unknown = row.instances().iter().any(|instance| !instance.has_ended());
+        if row.is_leaving() || unknown {
             row.set(Flag::Pending);
         }
         self.release(slot);
@@ -260,9 +278,6 @@ impl Kubelets {
     /// Gives the pod its last status and has it deleted if it is to go. Returns whether the row is
     /// gone.
     fn finish(&mut self, now: SimTime, slot: usize, fx: &mut Fx) -> bool {
-        if !self.pods[slot].is_leaving() {
-            return false;
-        }
         let row = &mut self.pods[slot];
         row.stage = Stage::Finished;
         row.last_sync = now;

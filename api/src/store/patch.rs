@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ApiServer;
+use crate::meta::OwnerRef;
 use crate::node::Node;
 use crate::object::{Object, ObjectRef};
 use crate::pod::{ConditionStatus, Pod, PodConditionType, PodSpec, PodStatus, PodTemplate, StatusText};
@@ -149,6 +150,14 @@ fn patch_meta(object: &mut Object, patch: Patch) -> Result<(), ApiError> {
     match patch {
         Patch::Owners(owners) => {
             object.meta_mut().owners = (!owners.is_empty()).then(|| Arc::new(owners));
+        }
+        Patch::RemoveOwners(removed) => {
+            let meta = object.meta_mut();
+            let kept = meta.owner_refs().iter().filter(|owner| !removed.contains(&owner.uid));
+            let kept: Vec<OwnerRef> = kept.cloned().collect();
+            if kept.len() < meta.owner_refs().len() {
+                meta.owners = (!kept.is_empty()).then(|| Arc::new(kept));
+            }
         }
         Patch::AddFinalizers(added) => {
             let meta = object.meta_mut();

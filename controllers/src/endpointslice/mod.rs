@@ -9,11 +9,12 @@ mod plan;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use rustc_hash::{FxHashMap, FxHashSet};
 use seatrial_api::machine::Severity;
 use seatrial_api::object::{Kind, Object, ObjectRef};
 use seatrial_api::pod::Pod;
-use seatrial_api::request::{Change, DeleteOptions, ErrorReason, Reply, Request, Subresource};
+use seatrial_api::request::{Change, DeleteOptions, Reply, Request, Subresource};
 use seatrial_api::service::{EndpointSlice, Service, ServiceType};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Span;
@@ -55,15 +56,25 @@ pub(crate) struct EndpointSliceController {
     writing: FxHashSet<u32>,
 }
 
+/// A write of a sync.
+#[derive(Clone, Debug)]
+enum Write {
+    Create,
+    /// Of the slice of this name.
+    Update(CompactString),
+    /// Of the slice in this row, with this name.
+    Delete(u32, CompactString),
+}
+
 /// A sync on its way.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sync {
     /// Whether the writes are sent.
     sent: bool,
-    /// Whether a pod was left out.
-    incomplete: bool,
-    /// The slice that each request deletes, if it does.
-    deletes: Vec<Option<u32>>,
+    /// Why pods were left out.
+    errors: Vec<String>,
+    /// What each request does.
+    writes: Vec<Write>,
 }
 
 impl EndpointSliceController {
@@ -184,8 +195,11 @@ impl EndpointSliceController {
         let pods = self.selected.pods(caches, key);
         let backends: Vec<_> = pods.map(|pod| (&**pod, node_of(pod).map(|node| &**node))).collect();
         let plan = plan_endpoint_slices(&service, &backends, &slices);
-        sync.incomplete = plan.incomplete;
-        let requests = self.requests(&service, plan, sync);
+        let left_out = |(pod, node): &(CompactString, Symbol)| {
+            format!("skipping Pod {pod} for Service {}: Node {node} Not Found", service.meta.full_name())
+        };
+        sync.errors = plan.left_out.iter().map(left_out).collect();
+        let requests = self.requests(&service, &slices, plan, sync);
         if requests.is_empty() {
             return self.finish(cx, key, sync, None);
         }
@@ -194,34 +208,67 @@ impl EndpointSliceController {
         Next::batch(Mode::Sequential, requests)
     }
 
-    fn requests(&self, service: &Service, plan: SlicePlan, sync: &mut Sync) -> Vec<Request> {
+    fn requests(
+        &self,
+        service: &Service,
+        slices: &[Arc<EndpointSlice>],
+        plan: SlicePlan,
+        sync: &mut Sync,
+    ) -> Vec<Request> {
         let mut requests = Vec::new();
-        if !service.meta.is_deleting() {
-            requests.extend(
-                plan.create.into_iter().map(|slice| Request::Create(Object::EndpointSlice(Arc::new(slice)))),
-            );
+        let created = if service.meta.is_deleting() { Vec::new() } else { plan.create };
+        for slice in created {
+            sync.writes.push(Write::Create);
+            requests.push(Request::Create(Object::EndpointSlice(Arc::new(slice))));
         }
-        requests.extend(plan.update.into_iter().map(|slice| {
+        for slice in plan.update {
+            sync.writes.push(Write::Update(slice.meta.name.clone()));
             let object = Object::EndpointSlice(Arc::new(slice));
-            Request::Update { object, subresource: Subresource::Main }
-        }));
-        sync.deletes = vec![None; requests.len()];
-        sync.deletes.extend(plan.delete.iter().map(|&row| Some(row)));
-        requests.extend(plan.delete.into_iter().map(|id| {
+            requests.push(Request::Update { object, subresource: Subresource::Main });
+        }
+        for id in plan.delete {
+            let name = slices.iter().find(|slice| slice.meta.id == id).map(|slice| slice.meta.name.clone());
+            sync.writes.push(Write::Delete(id, name.unwrap_or_default()));
             let target = ObjectRef { kind: Kind::EndpointSlice, id };
-            Request::Delete { target, options: DeleteOptions::default() }
-        }));
+            requests.push(Request::Delete { target, options: DeleteOptions::default() });
+        }
         requests
     }
 
+    /// The first refusal, as upstream tells it.
+    fn failure(&self, cx: &Context<'_>, key: u32, sync: &Sync, replies: &Replies) -> Option<String> {
+        let is_refused = |reply: &Option<Reply>| {
+            reply
+                .as_ref()
+                .is_some_and(|reply| reply.as_ref().is_err_and(|error| !error.namespace_terminating))
+        };
+        let index = replies.iter().position(is_refused)?;
+        let error = first_error(replies)?;
+        let service = cx.caches.services.get(key).map(|service| service.meta.full_name()).unwrap_or_default();
+        Some(match sync.writes.get(index) {
+            Some(Write::Update(name)) => {
+                format!("failed to update {name} EndpointSlice for Service {service}: {error}")
+            }
+            Some(Write::Delete(_, name)) => {
+                format!("failed to delete {name} EndpointSlice for Service {service}: {error}")
+            }
+            _ => format!("failed to create EndpointSlice for Service {service}: {error}"),
+        })
+    }
+
     /// Ends a sync whose requests, if there were any, are answered.
-    fn finish(&mut self, cx: &mut Context<'_>, key: u32, sync: &Sync, error: Option<String>) -> Next {
+    fn finish(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, error: Option<String>) -> Next {
         if sync.sent {
             self.writing.remove(&key);
             self.look_for_foreign_changes(cx, key);
         }
-        let error = error.or_else(|| sync.incomplete.then(|| "a pod's node was not found".to_string()));
-        let Some(error) = error else { return Next::Done };
+        let mut errors = std::mem::take(&mut sync.errors);
+        errors.extend(error);
+        let error = match &errors[..] {
+            [] => return Next::Done,
+            [only] => only.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
         if let Some(service) = cx.caches.services.get(key) {
             cx.event(
                 service.meta.object_ref(Kind::Service),
@@ -264,7 +311,7 @@ impl Controller for EndpointSliceController {
         if !sync.sent {
             return self.start(cx, key, sync);
         }
-        let error = first_error(replies).map(ToString::to_string);
+        let error = self.failure(cx, key, sync, replies);
         self.finish(cx, key, sync, error)
     }
 
@@ -273,8 +320,8 @@ impl Controller for EndpointSliceController {
             return;
         }
         let own = self.own.entry(key).or_default();
-        match (sync.deletes.get(index).copied().flatten(), reply) {
-            (Some(row), Ok(_)) => {
+        match (sync.writes.get(index), reply) {
+            (Some(&Write::Delete(row, _)), Ok(_)) => {
                 // The cache may show the deletion before the answer is here.
                 if cx.caches.endpoint_slices.get(row).is_some() {
                     own.insert(row, Own::Deleted);
@@ -282,7 +329,7 @@ impl Controller for EndpointSliceController {
                     own.remove(&row);
                 }
             }
-            (None, Ok(Object::EndpointSlice(slice))) => {
+            (_, Ok(Object::EndpointSlice(slice))) => {
                 own.insert(slice.meta.id, Own::Version(slice.meta.resource_version));
             }
             _ => {}

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use seatrial_api::container::{PortRef, Protocol};
 use seatrial_api::labels::Labels;
 use seatrial_api::meta::{MetaExtra, ObjectMeta, OwnerRef};
@@ -33,8 +34,8 @@ pub struct SlicePlan {
     pub update: Vec<EndpointSlice>,
     /// Slices to delete.
     pub delete: Vec<u32>,
-    /// Whether a pod was left out because its node is not known.
-    pub incomplete: bool,
+    /// Pods that were left out because their node is not known, and those nodes.
+    pub left_out: Vec<(CompactString, Symbol)>,
 }
 
 /// A pod behind a Service and its node, if that is known.
@@ -69,7 +70,7 @@ pub fn plan(service: &Service, backends: &[Backend<'_>], existing: &[Arc<Endpoin
         let group = groups.entry(port_key(&ports)).or_default();
         group.ports.get_or_insert(ports);
         if node.is_none() && !service.publish_not_ready_addresses {
-            plan.incomplete = true;
+            plan.left_out.push((pod.meta.name.clone(), pod.node.unwrap_or_default()));
             continue;
         }
         group.endpoints.push(endpoint(service, pod, node));
@@ -495,10 +496,11 @@ mod tests {
         let (lonely, mut service) = (pod(1), service());
         let plan_for = |service: &Service| plan(service, &[(&lonely, None)], &[]);
         let result = plan_for(&service);
-        assert!(result.incomplete && result.create[0].endpoints.is_empty());
+        assert_eq!(result.left_out, [("web-x".into(), "n1".into())]);
+        assert!(result.create[0].endpoints.is_empty());
         service.publish_not_ready_addresses = true;
         let result = plan_for(&service);
-        assert!(!result.incomplete && result.create[0].endpoints.len() == 1);
+        assert!(result.left_out.is_empty() && result.create[0].endpoints.len() == 1);
     }
 
     #[test]

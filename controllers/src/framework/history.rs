@@ -10,12 +10,12 @@ use seatrial_api::request::Change;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::workload::ControllerRevision;
 
-use super::{Caches, Event, RowIndex, controller_ref, template_hash};
+use super::{Caches, Event, RowIndex, controller_ref};
 
 /// Label of a pod: which revision it was made from.
 pub(crate) const REVISION_LABEL: &str = "controller-revision-hash";
-/// Label of a revision: its hash.
-const REVISION_HASH_LABEL: &str = "controller.kubernetes.io/hash";
+/// Label of a StatefulSet's revision: its hash.
+pub(crate) const REVISION_HASH_LABEL: &str = "controller.kubernetes.io/hash";
 
 /// The revisions that nobody controls, by namespace.
 #[derive(Clone, Debug, Default)]
@@ -53,19 +53,19 @@ pub(crate) fn sort_revisions(revisions: &mut [Arc<ControllerRevision>]) {
     });
 }
 
-/// A revision of an owner's template.
+/// A revision of an owner's template, which carries its hash in its name and under a label.
 pub(crate) fn made_revision<O: Typed>(
     owner: &O,
     template: &Arc<PodTemplate>,
     number: i64,
-    collisions: i32,
+    hash: &str,
+    label: Symbol,
 ) -> ControllerRevision {
-    let hash = template_hash(template, Some(collisions));
     let meta = owner.meta();
     let name = format!("{}-{hash}", meta.name);
     ControllerRevision {
         meta: ObjectMeta {
-            labels: template.labels.with(REVISION_HASH_LABEL.into(), Symbol::new(&hash)),
+            labels: template.labels.with(label, Symbol::new(hash)),
             annotations: meta.annotations.clone(),
             owners: Some(Arc::new(vec![controller_ref(O::KIND, meta)])),
             ..ObjectMeta::named(meta.namespace.as_str(), &name)

@@ -38,7 +38,8 @@ pub(crate) use cache::{Caches, RowIndex, RowList, Table};
 pub(crate) use client::Client;
 pub(crate) use expectations::Expectations;
 pub(crate) use history::{
-    OrphanRevisions, REVISION_LABEL, Revised, find_revision, made_revision, next_number, sort_revisions,
+    OrphanRevisions, REVISION_HASH_LABEL, REVISION_LABEL, Revised, find_revision, made_revision, next_number,
+    same_content, sort_revisions,
 };
 pub(crate) use ownership::{Parentage, controller_ref};
 pub(crate) use pods::PodTable;
@@ -194,8 +195,6 @@ pub(crate) trait Controller: Clone {
 pub(crate) struct Port<'a> {
     /// The instant.
     pub(crate) now: SimTime,
-    /// Settings.
-    pub(crate) config: &'a Config,
     /// What the watch has told.
     pub(crate) caches: &'a Caches,
     /// The controller's number, which its tokens carry.

@@ -6,14 +6,12 @@
 //! whose owner is of an unknown kind is left alone until that owner is seen; upstream asks again
 //! and again meanwhile.
 
+mod changes;
 mod graph;
 mod plan;
 
-use std::sync::Arc;
-
-use seatrial_api::machine::Severity;
 use seatrial_api::meta::{ObjectMeta, OwnerRef, Uid};
-use seatrial_api::object::{Kind, Object, ObjectRef};
+use seatrial_api::object::{Object, ObjectRef};
 use seatrial_api::request::{Change, DeleteOptions, ErrorReason, Patch, Propagation, Reply, Request};
 use seatrial_api::store::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
 use seatrial_api::symbol::Symbol;
@@ -21,7 +19,6 @@ use seatrial_api::symbol::Symbol;
 use crate::Config;
 use crate::framework::{Client, Context, Controller, Event, Mode, Next, Replies, RetryPolicy, Runner};
 use graph::{Graph, Identity, Item, identity_of, known_kind};
-use plan::owners_without;
 
 pub use plan::{
     Dependents, OwnerState, Plan as GarbagePlan, orphans_dependents, plan as plan_garbage,
@@ -81,110 +78,6 @@ impl GarbageCollector {
         cx.queue.add(key);
     }
 
-    /// An object appeared or changed.
-    fn changed(&mut self, cx: &mut Context<'_>, object: &Object, old: Option<&Object>) {
-        let meta = object.meta();
-        if old.is_none() {
-            self.appeared(cx, object);
-        }
-        let before = old.map_or(&[][..], |old| old.meta().owner_refs());
-        let shared = old.is_some_and(|old| same_owners(old.meta(), meta));
-        if !shared {
-            self.owners_changed(cx, object, before);
-        }
-        let target = object.object_ref();
-        if orphans_dependents(meta) && !old.is_some_and(|old| orphans_dependents(old.meta())) {
-            self.enqueue(cx, Item::Orphan(target));
-        } else if waits_for_dependents(meta) && !old.is_some_and(|old| waits_for_dependents(old.meta())) {
-            let dependents =
-                self.graph.owner(meta.uid).map(|owner| owner.dependents.clone()).unwrap_or_default();
-            for dependent in dependents {
-                self.enqueue(cx, Item::Object(dependent));
-            }
-            self.enqueue(cx, Item::Object(target));
-        }
-    }
-
-    /// An object appeared: others may have named it as their owner already.
-    fn appeared(&mut self, cx: &mut Context<'_>, object: &Object) {
-        let Some(owner) = self.graph.owner_mut(object.meta().uid) else { return };
-        owner.observed = Some(object.object_ref());
-        let dependents = owner.dependents.clone();
-        for dependent in dependents {
-            let Some(dependent) = cx.caches.object(dependent) else { continue };
-            self.check_reference(cx, &dependent, object);
-        }
-    }
-
-    /// A reference that names its owner wrongly is looked at.
-    fn check_reference(&mut self, cx: &mut Context<'_>, dependent: &Object, owner: &Object) {
-        let (meta, owner) = (dependent.meta(), identity_of(owner));
-        let references = meta.owner_refs().iter().filter(|reference| reference.uid == owner.uid);
-        let mut is_wrong = false;
-        for reference in references {
-            let elsewhere = !owner.namespace.is_empty() && owner.namespace != meta.namespace;
-            if elsewhere {
-                report_namespace(cx, dependent, reference);
-            }
-            is_wrong |= elsewhere
-                || (reference.kind, reference.api_version) != (owner.kind, owner.api_version)
-                || reference.name != owner.name;
-        }
-        if is_wrong {
-            self.enqueue(cx, Item::Object(dependent.object_ref()));
-        }
-    }
-
-    fn owners_changed(&mut self, cx: &mut Context<'_>, object: &Object, before: &[OwnerRef]) {
-        let (meta, target) = (object.meta(), object.object_ref());
-        let references = meta.owner_refs();
-        for old in before {
-            let new = references.iter().find(|new| new.uid == old.uid);
-            let unblocks = old.block_owner_deletion && new.is_none_or(|new| !new.block_owner_deletion);
-            let owner = self.graph.owner(old.uid).and_then(|owner| owner.observed);
-            if new.is_none() {
-                self.graph.unlink(old.uid, target);
-            }
-            if let (Some(owner), true) = (owner, unblocks) {
-                self.enqueue(cx, Item::Object(owner));
-            }
-        }
-        let added = references.iter().filter(|new| before.iter().all(|old| old.uid != new.uid));
-        for reference in added {
-            let is_new = self.graph.link(cx.caches, reference, target, meta.namespace);
-            let Some(owner) = self.graph.owner(reference.uid) else { continue };
-            let as_others_name_it = owner.identity == Identity::referred(reference, meta.namespace);
-            match owner.observed.and_then(|owner| cx.caches.object(owner)) {
-                Some(owner) => self.check_reference(cx, object, &owner),
-                None if is_new => self.enqueue(cx, Item::Virtual(reference.uid)),
-                None if as_others_name_it => {}
-                None => self.enqueue(cx, Item::Object(target)),
-            }
-        }
-    }
-
-    /// An object is gone: its dependents have lost it, its owners may have waited for it.
-    fn removed(&mut self, cx: &mut Context<'_>, object: &Object) {
-        let (meta, target) = (object.meta(), object.object_ref());
-        for item in [Item::Object(target), Item::Orphan(target)] {
-            self.graph.release(item);
-        }
-        if let Some(owner) = self.graph.remove_owner(meta.uid) {
-            self.graph.note_absent(identity_of(object));
-            for dependent in owner.dependents {
-                self.enqueue(cx, Item::Object(dependent));
-            }
-        }
-        for reference in meta.owner_refs() {
-            let owner = self.graph.owner(reference.uid).and_then(|owner| owner.observed);
-            self.graph.unlink(reference.uid, target);
-            let waits = owner.and_then(|owner| cx.caches.object(owner));
-            if let Some(owner) = waits.filter(|owner| waits_for_dependents(owner.meta())) {
-                self.enqueue(cx, Item::Object(owner.object_ref()));
-            }
-        }
-    }
-
     fn start(&mut self, cx: &mut Context<'_>, item: Item, sync: &mut Sync) -> Next {
         sync.stage = Stage::Read;
         sync.item = Some(item);
@@ -196,7 +89,7 @@ impl GarbageCollector {
             },
             Item::Orphan(target) => {
                 let Some(object) = cx.caches.object(target) else { return Next::Done };
-                self.orphan(cx, &object, sync)
+                self.orphan(&object, sync)
             }
             Item::Object(target) => {
                 let Some(object) = cx.caches.object(target) else { return Next::Done };
@@ -212,15 +105,12 @@ impl GarbageCollector {
     }
 
     /// Lets the dependents of an object go, all at once.
-    fn orphan(&mut self, cx: &mut Context<'_>, object: &Object, sync: &mut Sync) -> Next {
+    fn orphan(&mut self, object: &Object, sync: &mut Sync) -> Next {
         sync.stage = Stage::Orphan;
         let uid = object.meta().uid;
         let dependents = self.graph.owner(uid).map(|owner| owner.dependents.clone()).unwrap_or_default();
-        let release = |target: ObjectRef| {
-            let meta = cx.caches.object(target)?;
-            Some(Request::Patch { target, patch: Patch::Owners(owners_without(meta.meta(), uid)) })
-        };
-        let requests: Vec<Request> = dependents.into_iter().filter_map(release).collect();
+        let release = |target| Request::Patch { target, patch: Patch::RemoveOwners(vec![uid]) };
+        let requests: Vec<Request> = dependents.into_iter().map(release).collect();
         if requests.is_empty() {
             return take_finalizer(object.object_ref(), FINALIZER_ORPHAN, sync);
         }
@@ -324,9 +214,9 @@ impl GarbageCollector {
         let owners: Vec<OwnerState> = sync.owners.iter().flatten().copied().collect();
         match plan_garbage(latest.meta(), &owners, self.dependents(cx, latest.meta().uid)) {
             GarbagePlan::Keep => Next::Done,
-            GarbagePlan::KeepOwners(kept) => {
+            GarbagePlan::DropOwners(lost) => {
                 sync.stage = Stage::Last;
-                Next::send(Request::Patch { target, patch: Patch::Owners(kept) })
+                Next::send(Request::Patch { target, patch: Patch::RemoveOwners(lost) })
             }
             GarbagePlan::DeleteForeground { unblocked: Some(references) } => {
                 sync.stage = Stage::Unblock;
@@ -446,15 +336,6 @@ fn is_of(item: Item, latest: &Object) -> bool {
     matches!(item, Item::Object(target) if target == latest.object_ref())
 }
 
-/// Whether both versions have the same owners, usually because they share the list.
-fn same_owners(old: &ObjectMeta, new: &ObjectMeta) -> bool {
-    match (&old.owners, &new.owners) {
-        (None, None) => true,
-        (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
-        _ => false,
-    }
-}
-
 fn state_of(owner: &ObjectMeta) -> OwnerState {
     if waits_for_dependents(owner) { OwnerState::Waiting } else { OwnerState::Solid }
 }
@@ -482,15 +363,4 @@ fn delete(
     let options =
         DeleteOptions { propagation: Some(propagation), resource_version, ..DeleteOptions::default() };
     Next::send(Request::Delete { target, options })
-}
-
-/// Tells that an object names an owner in another namespace.
-fn report_namespace(cx: &mut Context<'_>, dependent: &Object, owner: &OwnerRef) {
-    let (object, namespace) = (dependent.object_ref(), dependent.meta().namespace);
-    cx.event(object, Severity::Warning, "OwnerRefInvalidNamespace", || {
-        format!(
-            "ownerRef [{}/{}, namespace: {namespace}, name: {}, uid: {}] does not exist in namespace \"{namespace}\"",
-            owner.api_version, owner.kind, owner.name, owner.uid
-        )
-    });
 }

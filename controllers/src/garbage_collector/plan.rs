@@ -31,8 +31,8 @@ pub enum Dependents {
 pub enum Plan {
     /// Nothing.
     Keep,
-    /// It keeps these owners alone.
-    KeepOwners(Vec<OwnerRef>),
+    /// It stays, without its references to these owners.
+    DropOwners(Vec<Uid>),
     /// It is deleted, its dependents first; before that its references may cease to block.
     DeleteForeground {
         /// The references without blocking, if they are to be written first.
@@ -49,9 +49,9 @@ pub fn plan(meta: &ObjectMeta, owners: &[OwnerState], dependents: Dependents) ->
         return Plan::Keep;
     }
     if owners.contains(&OwnerState::Solid) {
-        let solid = references.iter().zip(owners).filter(|row| *row.1 == OwnerState::Solid);
-        let kept: Vec<OwnerRef> = solid.map(|row| row.0.clone()).collect();
-        return if kept.len() == references.len() { Plan::Keep } else { Plan::KeepOwners(kept) };
+        let lost = references.iter().zip(owners).filter(|row| *row.1 != OwnerState::Solid);
+        let lost: Vec<Uid> = lost.map(|row| row.0.uid).collect();
+        return if lost.is_empty() { Plan::Keep } else { Plan::DropOwners(lost) };
     }
     if owners.contains(&OwnerState::Waiting) && dependents != Dependents::None {
         let unblock = |owner: &OwnerRef| OwnerRef { block_owner_deletion: false, ..owner.clone() };
@@ -66,11 +66,6 @@ pub fn plan(meta: &ObjectMeta, owners: &[OwnerState], dependents: Dependents) ->
     } else {
         Propagation::Background
     })
-}
-
-/// The owners of an object without this one.
-pub(super) fn owners_without(meta: &ObjectMeta, owner: Uid) -> Vec<OwnerRef> {
-    meta.owner_refs().iter().filter(|reference| reference.uid != owner).cloned().collect()
 }
 
 /// Whether an object is going away and waits for its dependents.
@@ -116,8 +111,8 @@ mod tests {
         let rows: [(&[OwnerState], Dependents, &[&str], Plan); 11] = [
             (&[], Dependents::None, &[], Plan::Keep),
             (&[Solid], Dependents::None, &[], Plan::Keep),
-            (&[Solid, Absent], Dependents::None, &[], Plan::KeepOwners(vec![owner(0)])),
-            (&[Waiting, Solid], Dependents::Some, &[], Plan::KeepOwners(vec![owner(1)])),
+            (&[Solid, Absent], Dependents::None, &[], Plan::DropOwners(vec![owner(1).uid])),
+            (&[Waiting, Solid], Dependents::Some, &[], Plan::DropOwners(vec![owner(0).uid])),
             (&[Absent], Dependents::None, &[], Plan::Delete(Propagation::Background)),
             (&[Absent, Absent], Dependents::Some, &[], Plan::Delete(Propagation::Background)),
             (&[Absent], Dependents::Some, &["orphan"], Plan::Delete(Propagation::Orphan)),

@@ -110,7 +110,9 @@ impl PodGc {
                 self.stuck.remove(&pod.meta.id);
                 self.finished.remove(&pod.meta.id);
             }
-            Object::Pod(pod) if self.schedule.is_some() => self.note_pod(port.caches, pod),
+            Object::Pod(pod) if self.schedule.is_some() && is_news(event.old, pod) => {
+                self.note_pod(port.caches, pod);
+            }
             Object::Node(node) if self.schedule.is_some() => self.note_node(port.caches, event.change, node),
             _ => return,
         }
@@ -306,6 +308,17 @@ impl PodGc {
             self.note_pod(caches, &pod);
             self.finished_changed |= self.finished.contains(&row);
         }
+    }
+}
+
+/// Whether a change of a pod is one on which its collection may depend. While it terminates, every
+/// change is.
+fn is_news(old: Option<&Object>, pod: &Pod) -> bool {
+    match old {
+        Some(Object::Pod(old)) => {
+            pod.meta.is_deleting() || old.node != pod.node || old.status.phase != pod.status.phase
+        }
+        _ => true,
     }
 }
 

@@ -25,9 +25,9 @@ use seatrial_api::workload::{ControllerRevision, StatefulSet, StatefulSetStatus}
 use self::plan::{Phase, Step, View};
 use crate::Config;
 use crate::framework::{
-    Adoptables, Claims, Client, Context, Controller, Event, Mode, Next, OrphanRevisions, OwnWrites, Replies,
-    RetryPolicy, Revised, Runner, find_revision, made_revision, may_adopt, min_ready, next_availability,
-    next_number, read_fresh, sort_revisions,
+    Adoptables, Claims, Client, Context, Controller, Event, Mode, Next, OrphanRevisions, OwnWrites,
+    REVISION_HASH_LABEL, Replies, RetryPolicy, Revised, Runner, find_revision, made_revision, may_adopt,
+    min_ready, next_availability, next_number, read_fresh, sort_revisions, template_hash,
 };
 
 /// Workers of the controller.
@@ -168,8 +168,10 @@ impl StatefulSetController {
     }
 
     fn create_revision(&mut self, set: &StatefulSet, sync: &mut Sync) -> Next {
-        let made = made_revision(set, &set.template, next_number(&sync.revisions), sync.collisions);
-        let made = Arc::new(made);
+        let hash = template_hash(&set.template, Some(sync.collisions));
+        let label = REVISION_HASH_LABEL.into();
+        let number = next_number(&sync.revisions);
+        let made = Arc::new(made_revision(set, &set.template, number, &hash, label));
         sync.update = Some(made.clone());
         sync.stage = Stage::Revise;
         Next::send(Request::Create(Object::ControllerRevision(made)))

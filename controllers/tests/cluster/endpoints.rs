@@ -13,7 +13,7 @@ use seatrial_api::units::{SimTime, Span};
 
 use crate::world::{NAMESPACE, World};
 
-fn service(name: &str, app: &str) -> Service {
+pub(crate) fn service(name: &str, app: &str) -> Service {
     let port = ServicePort {
         name: Symbol::empty(),
         protocol: Protocol::Tcp,
@@ -169,4 +169,24 @@ fn a_service_made_after_its_pods_finds_them_all() {
         slices(&world, "web").iter().map(|slice| slice.meta.owner_refs()[0].kind.as_str()).collect();
     assert_eq!(owners, ["Service", "Service"]);
     assert!(matches!(&world.history.last().map(|row| &row.1.object), Some(Object::EndpointSlice(_))));
+}
+
+#[test]
+fn a_pod_on_a_node_that_is_gone_is_left_out_and_told_of() {
+    let mut world = World::new();
+    let node = world.node("n1", "z");
+    world.node("n2", "z");
+    world.create(service("web", "web"));
+    let lost = world.pod("web-1", "n1", &[("app", "web")], &[]);
+    let kept = world.pod("web-2", "n2", &[("app", "web")], &[]);
+    world.run_to(3);
+    world.delete(Kind::Node, node, DeleteOptions::default());
+    world.set_ready(kept, false);
+    world.run_to(5);
+    assert_eq!(endpoints(&world, "web"), [(kept, false, false, false)], "{lost} is left out");
+    let message = &world.events("FailedToUpdateEndpointSlices")[0].1;
+    assert_eq!(
+        message,
+        "Error updating Endpoint Slices for Service play/web: skipping Pod web-1 for Service play/web: Node n1 Not Found"
+    );
 }

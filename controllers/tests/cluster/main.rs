@@ -6,4 +6,5 @@ mod budgets;
 mod endpoints;
 mod garbage;
 mod nodes;
+mod properties;
 mod world;

@@ -18,6 +18,7 @@ use seatrial_api::request::{
 };
 use seatrial_api::scheduling::{TaintEffect, Toleration, TolerationOperator};
 use seatrial_api::store::ApiServer;
+use seatrial_api::stream::Stream;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
@@ -56,6 +57,10 @@ pub(crate) struct World {
     pending: BTreeMap<(SimTime, u64), What>,
     sequence: u64,
     silent: BTreeSet<Symbol>,
+    /// Draws delays, if they are random.
+    delays: Option<Stream>,
+    /// Until when the changes of each kind are shown, so that they stay in order.
+    shown_until: BTreeMap<Kind, SimTime>,
 }
 
 impl World {
@@ -69,6 +74,14 @@ impl World {
     /// A world whose controllers wait for [`World::start`].
     pub(crate) fn unstarted() -> World {
         World::with(Config { client_limits: ClientLimits::Unlimited, ..Config::default() })
+    }
+
+    /// A world with requests that take up to 20 ms and watch events that take up to 50 ms.
+    pub(crate) fn random(seed: u64) -> World {
+        let mut world = World::unstarted();
+        world.delays = Some(Stream::new(seed, 0, 0));
+        world.start();
+        world
     }
 
     /// A world into which a dump was read that left these owners out.
@@ -93,6 +106,8 @@ impl World {
             pending: BTreeMap::new(),
             sequence: 0,
             silent: BTreeSet::new(),
+            delays: None,
+            shown_until: BTreeMap::new(),
         };
         let meta = ObjectMeta { name: NAMESPACE.into(), ..ObjectMeta::default() };
         world.create(Namespace { meta, ..Namespace::default() });
@@ -399,7 +414,7 @@ impl World {
         let mut effects = Effects::new(true);
         self.manager.handle(self.now, input, &mut effects);
         for outgoing in effects.requests {
-            let delay = (outgoing.send_at - self.now) + REQUEST;
+            let delay = (outgoing.send_at - self.now) + self.delay(REQUEST, 20);
             self.push(delay, What::Request(outgoing.token, outgoing.request));
         }
         for (at, timer) in effects.timers {
@@ -407,6 +422,13 @@ impl World {
             self.push(at - self.now, What::Timer(timer));
         }
         self.decisions.extend(effects.decisions.into_iter().map(|decision| (self.now, decision)));
+    }
+
+    fn delay(&mut self, constant: Span, most_millis: u64) -> Span {
+        match &mut self.delays {
+            Some(stream) => Span::from_millis(stream.below(most_millis + 1) as i64),
+            None => constant,
+        }
     }
 
     fn push(&mut self, delay: Span, what: What) {
@@ -426,7 +448,11 @@ impl World {
             {
                 self.push(TERMINATION, What::Stop(pod.meta.id));
             }
-            self.push(WATCH, What::Watch(event));
+            let kind = event.object.kind();
+            let shown = self.now + self.delay(WATCH, 50);
+            let shown = shown.max(self.shown_until.get(&kind).copied().unwrap_or_default());
+            self.shown_until.insert(kind, shown);
+            self.push(shown - self.now, What::Watch(event));
         }
     }
 }

@@ -68,6 +68,8 @@ enum What {
     Reply(Token, Reply),
     Watch(WatchEvent),
     Timer(ControllerTimer),
+    /// From now on the node renews its lease.
+    Heartbeat(u32),
     Bind(u32),
     Run(u32),
     Ready(u32),
@@ -180,8 +182,12 @@ impl Cluster {
         for &kind in Kind::ALL {
             let objects: Vec<Object> = self.server.list(kind).cloned().collect();
             for object in objects {
-                let event = WatchEvent { change: Change::Added, object };
+                let (event, node) = (WatchEvent { change: Change::Added, object }, kind == Kind::Node);
                 self.input(Input::Watch(&event));
+                if node {
+                    let node = event.object.meta().id;
+                    self.input(Input::Heartbeat { node, heartbeat: Heartbeat::Regular });
+                }
             }
         }
         self.renew_leases();
@@ -295,6 +301,7 @@ impl Cluster {
             What::Reply(token, reply) => self.input(Input::Reply { token, reply: &reply }),
             What::Watch(event) => self.input(Input::Watch(&event)),
             What::Timer(timer) => self.input(Input::Timer(timer)),
+            What::Heartbeat(node) => self.input(Input::Heartbeat { node, heartbeat: Heartbeat::Regular }),
             What::Bind(pod) => {
                 let nodes: Vec<Symbol> = self.server.list_typed::<Node>().map(|node| node.name).collect();
                 let target = self.server.typed::<Pod>(pod).and_then(|pod| pod.target_node);
@@ -350,7 +357,12 @@ impl Cluster {
             if let Object::Pod(pod) = &event.object {
                 self.react(event.change, pod);
             }
+            let is_new_node = kind == Kind::Node && event.change == Change::Added;
+            let row = event.object.meta().id;
             self.push(shown - self.now, What::Watch(event));
+            if is_new_node {
+                self.push(shown - self.now, What::Heartbeat(row));
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 )]
 
 mod cluster;
+mod daemonsets;
 mod deployments;
 mod replicasets;
 mod statefulsets;

@@ -392,6 +392,16 @@ impl World {
         }
     }
 
+    /// Whether there ever was a pod with this row.
+    pub(crate) fn bound(&self, id: u32) -> bool {
+        self.specs.contains_key(&id)
+    }
+
+    /// How many containers really run.
+    pub(crate) fn running(&self) -> usize {
+        self.running.len()
+    }
+
     fn name(&self, id: ContainerId) -> &'static str {
         let Some(spec) = self.specs.get(&id.pod) else { return "?" };
         let found = spec.all_containers().nth(usize::from(id.index));

@@ -162,6 +162,16 @@ impl<Q: EventQueue<ClusterEvent>> Simulation<Q> {
         [Pending, Running, Succeeded, Failed].map(|phase| self.world.recorder.phase_count(phase))
     }
 
+    /// How many nodes are Ready.
+    pub fn nodes_ready(&self) -> i64 {
+        self.world.recorder.nodes_ready()
+    }
+
+    /// How many pods have ended, well or badly, whether their objects are still there or not.
+    pub fn pods_ended(&self) -> u64 {
+        self.world.recorder.pods_ended
+    }
+
     /// Does at once what a person would do: an input from outside, which belongs to the trace by
     /// the events that follow from it.
     pub fn act(&mut self, action: &config::Action) {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use seatrial_api::machine::{Heartbeat, Input};
+use seatrial_api::machine::{Heartbeat, Input, Machine};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::node::{LABEL_HOSTNAME, Node, NodeCondition, NodeConditionType, NodeConditions};
+use seatrial_api::object::Object;
 use seatrial_api::pod::{ConditionStatus, Pod};
+use seatrial_api::request::{Change, WatchEvent};
 use seatrial_api::runtime::{RuntimeCommand, RuntimeReport};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
@@ -57,9 +59,14 @@ impl World {
         self.recorder.machines[machine as usize].uptime.set(now, 1);
         let known = node.and_then(|node| self.api.typed::<Node>(node)).cloned();
         let config = self.kubelet_config(&spec);
-        let object = known.unwrap_or_else(|| Arc::new(node_object(&spec, now)));
-        // What happened while the machine was off is part of the first list.
+        // What happened while the machine was off is part of the first list, its own Node included:
+        // a kubelet that believed itself to be Ready still would not say so again.
         self.forget_held_events(machine);
+        if let Some(node) = &known {
+            let event = WatchEvent { change: Change::Modified, object: Object::Node(node.clone()) };
+            self.tell_kubelets(now, Input::Watch(&event), cause);
+        }
+        let object = known.unwrap_or_else(|| Arc::new(node_object(&spec, now)));
         let pods =
             self.pods_of[machine as usize].iter().filter_map(|&pod| self.api.typed::<Pod>(pod).cloned());
         let mut pods: Vec<_> = pods.collect();
@@ -69,6 +76,9 @@ impl World {
                 kubelets.start_node(now, object, config, effects);
             } else {
                 kubelets.reboot_node(now, spec.name, &pods, effects);
+                // What became of its Node object meanwhile is part of the first list as well.
+                let event = WatchEvent { change: Change::Modified, object: Object::Node(object) };
+                kubelets.handle(now, Input::Watch(&event), effects);
             }
         });
         self.machine_truth_changed(now, None);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use seatrial_api::container::RestartPolicy;
-use seatrial_api::pod::{Pod, PodSpec};
+use seatrial_api::pod::{ContainerState, Pod, PodSpec};
 use seatrial_api::runtime::{ContainerId, ProbeKind, RuntimeCommand, RuntimeReport};
 use seatrial_api::units::{Bytes, MilliCpu, Ratio, SimTime, Span};
 use smallvec::SmallVec;
@@ -138,25 +138,29 @@ impl Runtimes {
         }
     }
 
-    /// A pod that a state dump shows running has been running.
-    pub(crate) fn adopt_running(&mut self, pod: u32, since: SimTime) {
-        let Some(truth) = self.pods.get_mut(&pod) else { return };
-        let sidecars = truth.spec.init_containers.iter().map(|container| container.is_sidecar());
-        let running: SmallVec<[bool; 4]> =
-            sidecars.chain(truth.spec.containers.iter().map(|_| true)).collect();
-        truth.containers = running
-            .iter()
-            .map(|&running| ContainerTruth {
+    /// The containers of a pod that a state dump shows running have been running.
+    pub(crate) fn adopt_running(&mut self, pod: &Pod) {
+        let Some(truth) = self.pods.get_mut(&pod.meta.id) else { return };
+        let known = pod.status.containers.as_deref().unwrap_or_default();
+        let containers = pod.spec.all_containers().map(|container| {
+            let status = known.iter().find(|status| status.name == container.name);
+            let started = status.and_then(|status| match status.state {
+                ContainerState::Running { started } => Some(started),
+                _ => None,
+            });
+            let since = started.unwrap_or_default();
+            ContainerTruth {
                 started: since,
                 serves_from: since,
                 serves_until: SimTime::MAX,
-                attempt: 0,
-                running,
-                ready: true,
-            })
-            .collect();
-        truth.ip = self.next_ip;
-        self.next_ip += 1;
+                attempt: status.map_or(0, |status| u16::try_from(status.restarts).unwrap_or(u16::MAX)),
+                running: started.is_some(),
+                ready: status.is_some_and(|status| status.ready),
+            }
+        });
+        truth.containers = containers.collect();
+        truth.ip = pod.status.ip;
+        self.next_ip = self.next_ip.max(pod.status.ip.saturating_add(1));
     }
 
     /// Carries a command out.

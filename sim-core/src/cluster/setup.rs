@@ -94,6 +94,7 @@ pub(super) fn build(config: ClusterConfig) -> Result<World, SetupError> {
             ClientLimits::Unlimited
         },
         sync_cost: config.latency.controller_step,
+        assumed_owners: Arc::new(config.absent_owners.iter().copied().collect()),
         ..ControllerConfig::default()
     });
     let mut world = World::new(Parts {
@@ -145,7 +146,16 @@ impl World {
         let now = SimTime::ZERO;
         self.tell_scheduler(now, Input::Watch(event), Cause::NONE);
         self.tell_controllers(now, Input::Watch(event), Cause::NONE);
-        self.tell_kubelets(now, Input::Watch(event), Cause::NONE);
+        match &event.object {
+            Object::Pod(pod) if pod.node.is_some() && pod.status.phase == PodPhase::Running => {
+                self.runtimes.adopt_running(pod);
+                self.with_kubelets(now, Cause::NONE, |kubelets, effects| {
+                    kubelets.adopt_pod(now, pod, effects)
+                });
+                self.pod_truth_changed(now, pod.meta.id);
+            }
+            _ => self.tell_kubelets(now, Input::Watch(event), Cause::NONE),
+        }
     }
 
     /// The state of a running cluster: its nodes first, then everything else in order.
@@ -166,20 +176,7 @@ impl World {
                 self.start_machine(node.name);
             }
         }
-        self.adopt_pods();
         Ok(())
-    }
-
-    /// Pods that the state shows running have been running.
-    fn adopt_pods(&mut self) {
-        let pods: Vec<_> = self.api.list_typed::<seatrial_api::pod::Pod>().cloned().collect();
-        for pod in pods {
-            if pod.node.is_some() && pod.status.phase == PodPhase::Running {
-                let since = pod.status.start_time.unwrap_or(pod.meta.created);
-                self.runtimes.adopt_running(pod.meta.id, since);
-                self.pod_truth_changed(SimTime::ZERO, pod.meta.id);
-            }
-        }
     }
 
     /// Nodes of the configuration: registered and Ready.

@@ -61,6 +61,8 @@ pub(crate) struct Recorder {
     pub(crate) series: SeriesTable,
     pub(crate) faults: Vec<FaultRow>,
     pub(crate) evictions: Evictions,
+    /// Pods that have ended.
+    pub(crate) pods_ended: u64,
     /// Pods by phase: Pending, Running, Succeeded, Failed, Unknown.
     phases: [i64; 5],
     cpu_allocated: i64,
@@ -84,6 +86,7 @@ impl Recorder {
             series: SeriesTable::new(duration.divided_by(POINTS_PER_RUN)),
             faults: Vec::new(),
             evictions: Evictions::default(),
+            pods_ended: 0,
             phases: [0; 5],
             cpu_allocated: 0,
             memory_allocated: 0,
@@ -149,6 +152,8 @@ impl Recorder {
             self.count_phase(now, phase(old), -1);
             self.count_phase(now, phase(new), 1);
         }
+        let ended = |account: Option<Account>| account.is_some_and(|account| account.phase.is_terminal());
+        self.pods_ended += u64::from(ended(new) && !ended(old));
         let given = |account: Option<Account>| account.filter(|account| account.allocated);
         match (given(old), given(new)) {
             (None, Some(new)) => self.allocate(now, new, 1),

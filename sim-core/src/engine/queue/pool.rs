@@ -21,15 +21,15 @@ pub(super) struct Chain {
     head: u32,
     tail: u32,
     len: u32,
-    /// No entry is earlier, and one is as early while nothing was taken.
+    /// The time of the earliest entry: chains of several instants are taken whole, those of one in
+    /// parts.
     earliest: SimTime,
 }
 
 impl Chain {
     pub(super) const EMPTY: Chain = Chain { head: NONE, tail: NONE, len: 0, earliest: SimTime::MAX };
 
-    /// The time of the earliest entry, provided that entries were only taken from chains of one
-    /// instant.
+    /// The time of the earliest entry.
     pub(super) fn earliest(&self) -> SimTime {
         self.earliest
     }

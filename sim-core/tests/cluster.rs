@@ -6,7 +6,7 @@ use seatrial_api::container::Container;
 use seatrial_api::labels::{Labels, Selector};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::node::NodeResources;
-use seatrial_api::object::Object;
+use seatrial_api::object::{Kind, Object};
 use seatrial_api::pod::{Pod, PodSpec, PodTemplate};
 use seatrial_api::resources::Resources;
 use seatrial_api::symbol::Symbol;
@@ -107,12 +107,6 @@ fn a_pod_is_bound_started_and_ready() {
     let mut simulation = Simulation::new(config(3, vec![bare_pod("one")])).unwrap();
     simulation.run();
     let results = simulation.results(simulation.end());
-    for row in &results.event_rows {
-        println!(
-            "{} {} {} {:?} {} {} {:?}",
-            row.time, row.kind, row.name, row.event, row.reason, row.message, row.cause
-        );
-    }
     assert_eq!(simulation.pod_counts(), [0, 1, 0, 0]);
     let pod = &results.pods[0];
     assert!(pod.ready.is_some(), "{pod:?}");
@@ -162,11 +156,25 @@ fn invariants_hold_after_every_event_of_a_crash() {
         simulation.check_invariants().unwrap();
     }
     let results = simulation.results(simulation.end());
-    for row in results.event_rows.iter().filter(|row| row.time > SimTime::from_secs(290)).take(150) {
-        println!(
-            "{} {} {} {:?} {} {} {:?}",
-            row.time, row.kind, row.name, row.event, row.reason, row.message, row.cause
-        );
-    }
     assert_eq!(simulation.pod_counts(), [0, 23, 0, 0]);
+}
+
+#[test]
+fn a_cluster_is_taken_over_as_it_was() {
+    let mut before = Simulation::new(config(3, vec![deployment("web", 5)])).unwrap();
+    before.run();
+    let state: Vec<Object> = [Kind::Namespace, Kind::Node, Kind::Deployment, Kind::ReplicaSet, Kind::Pod]
+        .iter()
+        .flat_map(|&kind| before.api().list(kind))
+        .cloned()
+        .collect();
+    let mut configuration = config(0, vec![bare_pod("new")]);
+    configuration.state = state;
+    let mut after = Simulation::new(configuration).unwrap();
+    assert_eq!(after.pod_counts(), [0, 5, 0, 0]);
+    after.run();
+    assert_eq!(after.pod_counts(), [0, 6, 0, 0]);
+    let results = after.results(after.end());
+    let touched: Vec<_> = results.event_rows.iter().filter(|row| row.name.starts_with("web-")).collect();
+    assert!(touched.iter().all(|row| row.reason == "Created"), "{touched:#?}");
 }

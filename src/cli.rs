@@ -1,0 +1,155 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Takes a Kubernetes cluster to sea before the cluster goes to sea.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Examples:
+  seatrial run scenarios/library/zone-loss.yaml           play a scenario, check what it expects
+  seatrial run --manifests shop.yaml --nodes 6 --for 1h   play manifests on a cluster of six nodes
+  kubectl get nodes,pods,deployments,replicasets -A -o yaml > state.yaml
+  seatrial run --state state.yaml --for 30m               go on from the cluster that you have
+  seatrial test scenarios/library                         play all scenarios, a line for each
+  seatrial explain results/ shop/cart-7d9f8-x2k4p         why is this pod where it is?"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Play a scenario, manifests or the state of a running cluster, and show what happened
+    Run(RunArguments),
+    /// Play scenarios and say for each whether it meets its expectations
+    Test(TestArguments),
+    /// Say why a pod is where it is, or why it is pending
+    Explain(ExplainArguments),
+    /// Find the first event in which two runs differ
+    Diff(DiffArguments),
+    /// Print the JSON Schema of scenario files, for editors
+    Schema,
+    /// Measure speed and memory against reference loops
+    Bench(BenchArguments),
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For machines
+    Json,
+}
+
+/// Where the input comes from, and what is changed about it.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct InputArguments {
+    /// Kubernetes manifests: a file, a folder, or - for stdin; may be given several times
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifests: Vec<PathBuf>,
+    /// Objects of a running cluster, as `kubectl get ... -A -o yaml` prints them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    /// How many nodes, without a scenario file that says it
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) nodes: Option<u32>,
+    /// How long, in virtual time: 90s, 30m, 1h30m, 2d
+    #[arg(long = "for", value_name = "SPAN")]
+    pub(crate) duration: Option<String>,
+    /// The seed of all randomness; another seed is another run
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+    /// The Kubernetes version whose behaviour is played: 1.34 or 1.36
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kubernetes_version: Option<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seatrial run scenarios/library/zone-loss.yaml --out results/
+  seatrial run --manifests deploy/ --manifests extra.yaml --nodes 12 --for 2h
+  helm template ./chart | seatrial run --manifests - --for 30m
+  seatrial run scenarios/library/node-crash.yaml --seed 7 --format json | jq .expectations")]
+pub(crate) struct RunArguments {
+    /// The scenario file
+    #[arg(required_unless_present_any = ["manifests", "state"])]
+    pub(crate) scenario: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) input: InputArguments,
+    /// Write the results folder here: tables, plots, report.html
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// Keep the engine's events in the results folder (trace.bin), for `seatrial diff`
+    #[arg(long, requires = "out")]
+    pub(crate) trace: bool,
+    /// Check the cluster's invariants after every event (slower)
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// Arguments of `test`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seatrial test scenarios/library
+  seatrial test my-scenario.yaml --seed 3")]
+pub(crate) struct TestArguments {
+    /// Scenario files, or folders of them
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Play all with this seed
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seatrial run scenarios/library/batch-burst.yaml --out results/
+  seatrial explain results/ batch/report-0")]
+pub(crate) struct ExplainArguments {
+    /// A results folder
+    pub(crate) results: PathBuf,
+    /// The pod: its name, or namespace/name
+    pub(crate) pod: String,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seatrial diff results-a/ results-b/        two runs that were written with --trace
+  seatrial diff before.yaml after.yaml       two scenarios, played now")]
+pub(crate) struct DiffArguments {
+    /// A results folder with a trace, or a scenario file
+    pub(crate) a: PathBuf,
+    /// Another one
+    pub(crate) b: PathBuf,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seatrial bench              all of them
+  seatrial bench cluster      one of them
+  seatrial bench --format json")]
+pub(crate) struct BenchArguments {
+    /// Which: engine, scheduler, workload-k, cluster, idle; all if absent
+    pub(crate) name: Option<String>,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
