@@ -81,8 +81,17 @@ pub const SUITES: &[Suite] = &[
 impl BenchRow {
     /// A figure without a reference.
     pub fn alone(name: &'static str, value: f64, unit: &'static str, goal: Goal) -> BenchRow {
-        BenchRow { name: name.into(), value, unit: unit.into(), reference: None, ratio: None, peer: None, goal, reached: false }
-            .judged()
+        BenchRow {
+            name: name.into(),
+            value,
+            unit: unit.into(),
+            reference: None,
+            ratio: None,
+            peer: None,
+            goal,
+            reached: false,
+        }
+        .judged()
     }
 
     /// A figure compared with that of the reference.

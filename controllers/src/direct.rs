@@ -9,9 +9,14 @@ use crate::podgc::PodGc;
 use crate::taint_eviction::TaintEviction;
 use crate::{Config, ControllerTimer};
 
+/// The numbers that their tokens carry.
+const NODE_LIFECYCLE: u8 = 101;
+const TAINT_EVICTION: u8 = 102;
+const POD_GC: u8 = 103;
+
 /// Lists the controllers, each with the number that its tokens carry.
 macro_rules! direct {
-    ($($id:literal $field:ident: $controller:ty = $new:expr,)*) => {
+    ($($id:ident $field:ident: $controller:ty = $new:expr,)*) => {
         /// The controllers that are no queues of objects.
         #[derive(Clone, Debug)]
         pub(crate) struct Direct {
@@ -46,16 +51,16 @@ macro_rules! direct {
 }
 
 direct! {
-    101 node_lifecycle: NodeLifecycle = (|config: &Config| NodeLifecycle::new(config.node_lifecycle)),
-    102 taint_eviction: TaintEviction = (|_: &Config| TaintEviction::default()),
-    103 podgc: PodGc = (|config: &Config| PodGc::new(config.terminated_pod_threshold)),
+    NODE_LIFECYCLE node_lifecycle: NodeLifecycle = (|config: &Config| NodeLifecycle::new(config.node_lifecycle)),
+    TAINT_EVICTION taint_eviction: TaintEviction = (|_: &Config| TaintEviction::default()),
+    POD_GC podgc: PodGc = (|config: &Config| PodGc::new(config.terminated_pod_threshold)),
 }
 
 impl Direct {
     /// Tells news of a node's lease.
     pub(crate) fn heartbeat(&mut self, around: &mut Surroundings<'_>, node: u32, heartbeat: Heartbeat) {
         let (controller, client) = &mut self.node_lifecycle;
-        controller.heartbeat(&mut port(around, 101, client), node, heartbeat);
+        controller.heartbeat(&mut port(around, NODE_LIFECYCLE, client), node, heartbeat);
     }
 
     /// A timer of one of the controllers is due.
@@ -63,15 +68,15 @@ impl Direct {
         match timer {
             ControllerTimer::NodeLifecycle(timer) => {
                 let (controller, client) = &mut self.node_lifecycle;
-                controller.fire(&mut port(around, 101, client), timer);
+                controller.fire(&mut port(around, NODE_LIFECYCLE, client), timer);
             }
             ControllerTimer::TaintEviction => {
                 let (controller, client) = &mut self.taint_eviction;
-                controller.fire(&mut port(around, 102, client));
+                controller.fire(&mut port(around, TAINT_EVICTION, client));
             }
             ControllerTimer::PodGc => {
                 let (controller, client) = &mut self.podgc;
-                controller.fire(&mut port(around, 103, client));
+                controller.fire(&mut port(around, POD_GC, client));
             }
             _ => {}
         }
@@ -79,12 +84,5 @@ impl Direct {
 }
 
 fn port<'a>(around: &'a mut Surroundings<'_>, id: u8, client: &'a mut Client) -> Port<'a> {
-    Port {
-        now: around.now,
-        config: around.config,
-        caches: around.caches,
-        id,
-        client,
-        effects: around.effects,
-    }
+    Port { now: around.now, caches: around.caches, id, client, effects: around.effects }
 }

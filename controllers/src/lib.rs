@@ -1,8 +1,9 @@
 //! The controllers of the kube-controller-manager, as one state machine without I/O.
 //!
 //! The driver feeds a [`ControllerManager`] every change of every kind, in the order of each
-//! kind's versions, then [`ControllerTimer::Started`] once the initial lists are complete: before
-//! that nothing is synced. From then on it answers requests and fires timers.
+//! kind's versions, and the news of each node's lease (a node of which it hears nothing is taken
+//! for silent), then [`ControllerTimer::Started`] once the initial lists are complete: before that
+//! nothing is synced. From then on it answers requests and fires timers.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
 #![expect(
     dead_code,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
-use super::ApiServer;
+use super::{ApiServer, affinity};
 use crate::labels::{Labels, Operator, Selector};
 use crate::meta::ObjectMeta;
 use crate::object::{Kind, Object};
@@ -128,7 +128,7 @@ impl ApiServer {
     ) -> Result<(), ApiError> {
         match object {
             Object::Pod(pod) => {
-                let spec = self.admit_spec(&pod.spec)?;
+                let spec = affinity::merge_label_keys(&self.admit_spec(&pod.spec)?, &pod.meta.labels);
                 prepare_pod(now, Arc::make_mut(pod), spec);
             }
             Object::ReplicaSet(set) => Arc::make_mut(set).status = Default::default(),

@@ -6,6 +6,7 @@
 //! (semantics.md 5.1).
 
 mod admission;
+mod affinity;
 mod create;
 mod delete;
 mod evict;

@@ -104,8 +104,18 @@ pub fn rows(repeats: u32) -> Vec<BenchRow> {
     vec![
         BenchRow::alone("cluster: hour with a zone lost and found", hour, "s", Goal::ValueMax(10.0)),
         BenchRow::alone("cluster: quiet hour after it", quiet_hour, "s", Goal::ValueMax(0.2)),
-        BenchRow::alone("cluster: per engine event", hour / events as f64 * 1e9, "ns", Goal::ValueMax(10e9 / events as f64)),
+        BenchRow::alone(
+            "cluster: per engine event",
+            hour / events as f64 * 1e9,
+            "ns",
+            Goal::ValueMax(10e9 / events as f64),
+        ),
         BenchRow::alone("cluster: per pod", hour / pods * 1e6, "µs", Goal::ValueMax(10e6 / pods)),
-        BenchRow::alone("cluster: peak memory", peak_rss_bytes() as f64 / f64::from(1 << 20), "MiB", Goal::ValueMax(600.0)),
+        BenchRow::alone(
+            "cluster: peak memory",
+            peak_rss_bytes() as f64 / f64::from(1 << 20),
+            "MiB",
+            Goal::ValueMax(600.0),
+        ),
     ]
 }

@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use seatrial_api::machine::Severity;
 use seatrial_api::object::{Kind, Object, ObjectRef};
 use seatrial_api::pod::Pod;
-use seatrial_api::request::{Change, DeleteOptions, ErrorReason, Reply, Request, Subresource};
+use seatrial_api::request::{Change, DeleteOptions, Reply, Request, Subresource};
 use seatrial_api::service::{EndpointSlice, Service, ServiceType};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Span;

@@ -195,8 +195,6 @@ pub(crate) trait Controller: Clone {
 pub(crate) struct Port<'a> {
     /// The instant.
     pub(crate) now: SimTime,
-    /// Settings.
-    pub(crate) config: &'a Config,
     /// What the watch has told.
     pub(crate) caches: &'a Caches,
     /// The controller's number, which its tokens carry.

@@ -48,17 +48,14 @@ impl GarbageCollector {
 
     /// A reference that names its owner wrongly is looked at.
     fn check_reference(&mut self, cx: &mut Context<'_>, dependent: &Object, owner: &Object) {
-        let (meta, owner) = (dependent.meta(), identity_of(owner));
-        let references = meta.owner_refs().iter().filter(|reference| reference.uid == owner.uid);
+        let (meta, owner_meta) = (dependent.meta(), owner.meta());
+        let elsewhere = !owner_meta.namespace.is_empty() && owner_meta.namespace != meta.namespace;
         let mut is_wrong = false;
-        for reference in references {
-            let elsewhere = !owner.namespace.is_empty() && owner.namespace != meta.namespace;
+        for reference in meta.owner_refs().iter().filter(|reference| reference.uid == owner_meta.uid) {
             if elsewhere {
                 report_namespace(cx, dependent, reference);
             }
-            is_wrong |= elsewhere
-                || (reference.kind, reference.api_version) != (owner.kind, owner.api_version)
-                || reference.name != owner.name;
+            is_wrong |= elsewhere || !names(reference, owner);
         }
         if is_wrong {
             self.enqueue(cx, Item::Object(dependent.object_ref()));
@@ -83,11 +80,10 @@ impl GarbageCollector {
         for reference in added {
             let is_new = self.graph.link(cx.caches, reference, target, meta.namespace);
             let Some(owner) = self.graph.owner(reference.uid) else { continue };
-            let as_others_name_it = owner.identity == Identity::referred(reference, meta.namespace);
             match owner.observed.and_then(|owner| cx.caches.object(owner)) {
                 Some(owner) => self.check_reference(cx, object, &owner),
                 None if is_new => self.enqueue(cx, Item::Virtual(reference.uid)),
-                None if as_others_name_it => {}
+                None if owner.identity == Identity::referred(reference, meta.namespace) => {}
                 None => self.enqueue(cx, Item::Object(target)),
             }
         }
@@ -114,6 +110,15 @@ impl GarbageCollector {
             }
         }
     }
+}
+
+/// Whether a reference names its owner as it is.
+fn names(reference: &OwnerRef, owner: &Object) -> bool {
+    let (kind, api_version) = match owner {
+        Object::Untyped(untyped) => (untyped.kind.as_str(), untyped.api_version.as_str()),
+        typed => (typed.kind().as_str(), typed.kind().api_version()),
+    };
+    reference.name == owner.meta().name && reference.kind == kind && reference.api_version == api_version
 }
 
 /// Whether both versions have the same owners, usually because they share the list.

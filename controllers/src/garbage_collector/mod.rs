@@ -11,7 +11,7 @@ mod graph;
 mod plan;
 
 use seatrial_api::meta::{ObjectMeta, OwnerRef, Uid};
-use seatrial_api::object::{Kind, Object, ObjectRef};
+use seatrial_api::object::{Object, ObjectRef};
 use seatrial_api::request::{Change, DeleteOptions, ErrorReason, Patch, Propagation, Reply, Request};
 use seatrial_api::store::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
 use seatrial_api::symbol::Symbol;

@@ -326,4 +326,34 @@ mod tests {
         history.record(at(130), 5, 3, Some(&behavior));
         assert_eq!(history.removed, [(at(130), 2)]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn sizes_stay_within_bounds_and_never_move_against_what_is_asked(
+            steps in proptest::collection::vec((0i32..40, 0i64..400), 1..40),
+            with_behavior in proptest::bool::ANY,
+            pods in 1i32..5,
+            window in 0i32..120,
+        ) {
+            let behavior = ScalingBehavior {
+                scale_up: rules(Some(window), SelectPolicy::Max, &[(PolicyUnit::Pods, pods, 30)]),
+                scale_down: rules(None, SelectPolicy::Min, &[(PolicyUnit::Percent, 50, 30), (PolicyUnit::Pods, pods, 60)]),
+            };
+            let behavior = with_behavior.then_some(&behavior);
+            let (mut history, mut current, mut now) = (History::default(), 5, SimTime::ZERO);
+            history.begin(now, current);
+            for (desired, pause) in steps {
+                now += Span::from_secs(pause);
+                let request = Request { current, desired, min: 2, max: 20 };
+                let decision = history.decide(now, request, behavior);
+                let asked = desired.clamp(2, 20);
+                proptest::prop_assert!((2..=20).contains(&decision.replicas));
+                proptest::prop_assert!(asked < current || decision.replicas >= current);
+                if decision.replicas != current {
+                    history.record(now, current, decision.replicas, behavior);
+                    current = decision.replicas;
+                }
+            }
+        }
+    }
 }

@@ -203,7 +203,8 @@ impl NodeLifecycle {
     /// Takes the answer to a request of a pass.
     pub(super) fn pass_reply(&mut self, port: &mut Port<'_>, tag: Tag, row: u32, reply: &Reply) {
         let Some(pass) = &mut self.pass else { return };
-        pass.pending -= 1;
+        // An answer to a predecessor of this controller may come late.
+        pass.pending = pass.pending.saturating_sub(1);
         match (tag, reply) {
             (Tag::Conditions, Ok(Object::Node(node))) => {
                 let before = pass.writing.remove(&row).map_or(ConditionStatus::Unknown, |entry| entry.0);

@@ -272,7 +272,8 @@ impl PodGc {
     /// Takes the answer to a request.
     pub(crate) fn reply(&mut self, port: &mut Port<'_>, tag: u64, reply: &Reply) {
         let Some(pass) = &mut self.pass else { return };
-        pass.pending -= 1;
+        // An answer to a predecessor of this controller may come late.
+        pass.pending = pass.pending.saturating_sub(1);
         if tag & VERIFY != 0 {
             self.verified(port.caches, reply);
         } else if tag & DELETE == 0 && reply.is_ok() {

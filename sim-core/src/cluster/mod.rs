@@ -12,6 +12,7 @@ mod availability;
 mod behaviour;
 pub mod config;
 mod event;
+mod explain;
 mod faults;
 mod invariants;
 mod latency;
@@ -29,8 +30,9 @@ mod usage;
 mod world;
 
 use seatrial_api::store::ApiServer;
+use seatrial_api::symbol::Symbol;
 use seatrial_api::units::SimTime;
-use seatrial_scheduler::Scheduler;
+use seatrial_scheduler::cases::CaseDecision;
 
 pub use event::ClusterEvent;
 pub use invariants::Violation;
@@ -39,7 +41,7 @@ pub use setup::SetupError;
 use crate::engine::Engine;
 use crate::engine::queue::{BucketQueue, EventQueue};
 use crate::engine::trace::{Record, TraceHash};
-use crate::results::Results;
+use crate::results::{EventRow, Results};
 use arrivals::PodArrivals;
 use config::ClusterConfig;
 use world::World;
@@ -140,9 +142,21 @@ impl<Q: EventQueue<ClusterEvent>> Simulation<Q> {
         &self.world.api
     }
 
-    /// The scheduler, to ask for explanations.
-    pub fn scheduler(&self) -> &Scheduler {
-        &self.world.scheduler
+    /// What the scheduler would find about a pod on every node, as the cluster stands now: nothing
+    /// is changed. `None` if there is no such pod.
+    pub fn explain_pod(&self, namespace: Symbol, name: &str) -> Option<CaseDecision> {
+        explain::decision(&self.world, namespace, name)
+    }
+
+    /// Whether the scheduler has asked for the binding of a pod by its row in the store: the moment
+    /// of its decision.
+    pub fn is_binding(&self, pod: u32) -> bool {
+        self.world.binding.contains(&pod)
+    }
+
+    /// A row of `events.csv` that was recorded already.
+    pub fn event_row(&self, row: usize) -> Option<&EventRow> {
+        self.world.recorder.rows.get(row)
     }
 
     /// How many rows of `events.csv` there are.

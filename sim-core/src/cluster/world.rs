@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use seatrial_api::machine::{Effects, Input, Machine, NO_REPLY, Token};
 use seatrial_api::node::Node;
 use seatrial_api::object::{Kind, Object, ObjectRef};
@@ -96,6 +96,8 @@ pub(super) struct World {
     last_arrival: [[SimTime; Kind::ALL.len()]; WATCHERS],
     /// The newest committed version of each pod, where the record needs to compare.
     pub(super) seen_pods: FxHashMap<u32, Arc<Pod>>,
+    /// Pods whose binding was asked for, in a run that is recorded in full.
+    pub(super) binding: FxHashSet<u32>,
     /// The newest committed version of each node.
     pub(super) seen_nodes: FxHashMap<u32, Arc<Node>>,
     pub(super) recorder: Recorder,
@@ -151,6 +153,7 @@ impl World {
             tasks: Slab::default(),
             last_arrival: [[SimTime::from_nanos(i64::MIN); Kind::ALL.len()]; WATCHERS],
             seen_pods: FxHashMap::default(),
+            binding: FxHashSet::default(),
             seen_nodes: FxHashMap::default(),
             availability: Availability::default(),
             calendar: Vec::new(),
@@ -248,6 +251,11 @@ impl World {
             {
                 self.machines.get_mut(machine).held_requests.push(outgoing);
                 continue;
+            }
+            if let Request::Bind { pod, .. } = outgoing.request
+                && self.recorder.is_full()
+            {
+                self.binding.insert(pod);
             }
             self.send(outgoing.send_at.max(now), client, outgoing.token, outgoing.request, cause);
         }
