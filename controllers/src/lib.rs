@@ -20,6 +20,7 @@ pub mod endpointslice;
 mod framework;
 pub mod garbage_collector;
 pub mod hpa;
+mod job;
 mod manager;
 pub mod namespace;
 pub mod node_lifecycle;

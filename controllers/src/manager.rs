@@ -13,6 +13,7 @@ use crate::endpointslice::EndpointSliceController;
 use crate::framework::{Caches, Event, Runner, Surroundings, split_token};
 use crate::garbage_collector::GarbageCollector;
 use crate::hpa::HpaController;
+use crate::job::{JobController, JobOrphanController, TtlAfterFinishedController};
 use crate::namespace::NamespaceController;
 use crate::node_lifecycle::NodeLifecycleTimer;
 use crate::replicaset::ReplicaSetController;
@@ -110,6 +111,9 @@ queued! {
     2 deployment: DeploymentController,
     3 statefulset: StatefulSetController,
     4 daemonset: DaemonSetController,
+    5 job: JobController,
+    6 job_orphans: JobOrphanController,
+    7 ttl_after_finished: TtlAfterFinishedController,
     21 endpointslice: EndpointSliceController,
     22 disruption: DisruptionController,
     23 stale_disruption: StaleDisruption,

@@ -143,14 +143,14 @@ impl<T: Typed> Claims<T> {
         Batch { requests: adopt.chain(release).collect(), mode: Mode::EachInTurn }
     }
 
-    /// What was adopted; nothing if a request failed in a way that fails the sync.
+    /// What was adopted, as it is stored now; nothing if a request failed in a way that fails the
+    /// sync.
     pub(crate) fn adopted(&self, replies: &Replies) -> Option<Vec<Arc<T>>> {
         if replies.iter().flatten().any(|reply| reply.as_ref().is_err_and(fails_sync)) {
             return None;
         }
-        let taken =
-            self.adopt.iter().zip(replies).filter(|(_, reply)| reply.as_ref().is_some_and(Result::is_ok));
-        Some(taken.map(|(object, _)| object.clone()).collect())
+        let adopted = replies.iter().take(self.adopt.len()).flatten().filter_map(|reply| reply.as_ref().ok());
+        Some(adopted.filter_map(T::of).cloned().collect())
     }
 }
 

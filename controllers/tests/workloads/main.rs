@@ -8,5 +8,6 @@
 mod cluster;
 mod daemonsets;
 mod deployments;
+mod jobs;
 mod replicasets;
 mod statefulsets;
