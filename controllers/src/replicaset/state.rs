@@ -1,7 +1,7 @@
 //! What the controller remembers of each ReplicaSet: expectations, own writes, and the counts of
 //! its pods, kept up to date pod event by pod event so that a sync need not look at the pods.
 
-use seatrial_api::object::{Object, Typed};
+use seatrial_api::object::Typed;
 use seatrial_api::pod::Pod;
 use seatrial_api::request::Change;
 use seatrial_api::symbol::Symbol;
