@@ -381,3 +381,23 @@ fn real_manifests_load_as_they_are() {
         assert!(!loaded.config.manifests.is_empty(), "{name}");
     }
 }
+
+#[test]
+fn the_example_of_everything_loads() {
+    let folder = Folder::of_crate();
+    let read =
+        |path: &str| seatrial_scenarios::Files::read(&folder, Path::new(path)).expect("a readable file");
+    let mut files = Memory::new();
+    files.insert("s.yaml".into(), read("tests/corpus/scenario/everything.yaml"));
+    let extra = "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: cart, namespace: shop}
+spec: {maxReplicas: 9, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: cart}}
+---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: nobody, namespace: shop}
+spec: {serviceName: nobody, selector: {matchLabels: {app: nobody}}, template: {metadata: {labels: {app: nobody}}, spec: {containers: [{name: a, image: 'a:1'}]}}}
+";
+    let app = [read("tests/bad/manifests/app.yaml"), extra.as_bytes().to_vec()].concat();
+    files.insert("manifests/app.yaml".into(), app);
+    let request = Request { scenario: Some("s.yaml".into()), ..Request::default() };
+    let loaded = loaded(&files, &request);
+    assert_eq!(loaded.config.start_unix_seconds, Timestamp::parse("2026-03-01T11:00:00Z").unwrap().seconds);
+    assert_eq!(loaded.expectations.len(), 17);
+}
