@@ -147,7 +147,7 @@ pub enum PreemptionPolicy {
 /// What follows from a pod's specification and is asked for again and again, computed once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DerivedSpec {
-    /// The effective request (semantics.md 1.6.1).
+    /// The effective request.
     pub requests: Resources,
     /// CPU of the request with 100 m for every container that names none; for scoring only.
     pub non_zero_cpu: MilliCpu,

@@ -1,4 +1,4 @@
-//! What a pod requests (semantics.md 1.6.1; upstream `component-helpers/resource/helpers.go`).
+//! What a pod requests (upstream `component-helpers/resource/helpers.go`).
 
 use crate::container::Container;
 use crate::pod::{DerivedSpec, HostPort, PodSpec, QosClass};
@@ -74,7 +74,7 @@ fn replace(requests: &mut Resources, pod_level: &ResourceList) {
     requests.scalars = crate::resources::Scalars::new(kept.chain(given).collect());
 }
 
-/// Guaranteed, Burstable or BestEffort (semantics.md 3.10): only CPU and memory count, 0 is unset.
+/// Guaranteed, Burstable or BestEffort: only CPU and memory count, 0 is unset.
 fn qos_class(spec: &PodSpec) -> QosClass {
     let (mut any, mut all_equal) = (false, true);
     let mut judge = |requests: &ResourceList, limits: &ResourceList| {

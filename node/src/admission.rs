@@ -1,4 +1,4 @@
-//! Whether a node takes a pod that was bound to it (semantics.md 3.2; upstream
+//! Whether a node takes a pod that was bound to it (upstream
 //! `lifecycle/predicate.go`).
 //!
 //! Model: the checks of operating system, sysctls, topology, devices and AppArmor are left out,

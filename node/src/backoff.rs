@@ -1,5 +1,5 @@
 //! The back-off between restarts of a container and between pulls of an image
-//! (semantics.md 3.6; upstream `client-go/util/flowcontrol/backoff.go`).
+//! (upstream `client-go/util/flowcontrol/backoff.go`).
 
 use seatrial_api::units::{SimTime, Span};
 

@@ -1,4 +1,4 @@
-//! The records of cluster DNS (semantics.md 4.3): what CoreDNS answers for a Service from what its
+//! The records of cluster DNS: what CoreDNS answers for a Service from what its
 //! watches have told.
 //!
 //! Model: addresses of version 4, no PTR records, no records of pods by address.

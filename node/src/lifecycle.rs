@@ -1,5 +1,4 @@
-//! The life of machines and of their kubelets: start, crash, reboot, restart, removal
-//! (semantics.md 3.1, 3.11).
+//! The life of machines and of their kubelets: start, crash, reboot, restart, removal.
 //!
 //! Heartbeats and leases are not played here: their driver computes them. What the kubelet posts
 //! besides is in `node_status`.

@@ -1,4 +1,4 @@
-//! What a kubelet says of its own node (semantics.md 2.14, 3.1, 3.7): its registration, its node's
+//! What a kubelet says of its own node: its registration, its node's
 //! conditions where they are not what it says, and its images.
 //!
 //! Heartbeats and leases are not played here: their driver computes them.

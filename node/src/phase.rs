@@ -1,5 +1,5 @@
 //! The phase of a pod, from its specification and the statuses of its containers
-//! (semantics.md 3.4; upstream `kubelet_pods.go` getPhase).
+//! (upstream `kubelet_pods.go` getPhase).
 
 use seatrial_api::container::Container;
 use seatrial_api::pod::{ContainerState, ContainerStatus, PodPhase, PodSpec};

@@ -1,5 +1,5 @@
 //! What a sync does with the containers of a pod: a pure function from what the kubelet knows to
-//! marks on the instances (semantics.md 3.3; upstream `kuberuntime_manager.go` computePodActions).
+//! marks on the instances (upstream `kuberuntime_manager.go` computePodActions).
 
 use seatrial_api::container::RestartPolicy;
 

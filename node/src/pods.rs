@@ -1,4 +1,4 @@
-//! What the watch tells a kubelet of its pods (semantics.md 3.1, 3.2).
+//! What the watch tells a kubelet of its pods.
 
 use std::sync::Arc;
 

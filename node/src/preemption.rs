@@ -1,4 +1,4 @@
-//! How a node makes room for a critical pod (semantics.md 3.2; upstream `preemption/preemption.go`).
+//! How a node makes room for a critical pod (upstream `preemption/preemption.go`).
 
 use seatrial_api::machine::Severity;
 use seatrial_api::pod::{Pod, QosClass};

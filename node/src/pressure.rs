@@ -1,5 +1,5 @@
 //! A node short of memory: which pod the kubelet evicts, which container the kernel kills
-//! (semantics.md 3.9, 3.10; upstream `eviction/*.go`, `qos/policy.go`).
+//! (upstream `eviction/*.go`, `qos/policy.go`).
 //!
 //! How much memory is used is the driver's knowledge. While less is available than
 //! [`EVICTION_THRESHOLD`], it calls [`Kubelets::observe_memory`] every ten seconds, and once more

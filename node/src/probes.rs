@@ -1,4 +1,4 @@
-//! Probe workers (semantics.md 3.5; upstream `prober/worker.go`).
+//! Probe workers (upstream `prober/worker.go`).
 //!
 //! Model: while the runtime promises that an outcome lasts, no probe is played. The result still
 //! changes at the tick at which the threshold is reached.

@@ -1,5 +1,5 @@
 //! The probe workers of the pods: when they tick and what follows from their results
-//! (semantics.md 3.5; upstream `prober/prober_manager.go`, `prober/worker.go`).
+//! (upstream `prober/prober_manager.go`, `prober/worker.go`).
 
 use seatrial_api::machine::Severity;
 use seatrial_api::runtime::{ContainerId, ProbeKind, RuntimeCommand};

@@ -1,4 +1,4 @@
-//! Among which endpoints kube-proxy on a node chooses (semantics.md 4.1; upstream
+//! Among which endpoints kube-proxy on a node chooses (upstream
 //! `pkg/proxy/topology.go`).
 //!
 //! Model: hints for nodes are not stored with endpoints; they are those that the EndpointSlice

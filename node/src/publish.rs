@@ -1,5 +1,5 @@
 //! The status manager of a node: one worker, one status at a time, the newest status of a pod
-//! replacing older ones that wait (semantics.md 3.1; upstream `status/status_manager.go`).
+//! replacing older ones that wait (upstream `status/status_manager.go`).
 //!
 //! Model: upstream reads a pod before it writes its status. The reading takes its token of the
 //! client's limit; its answer is what the watch has told.

@@ -1,4 +1,4 @@
-//! The image puller of a node (semantics.md 3.7): one pull at a time, first come first served, or
+//! The image puller of a node: one pull at a time, first come first served, or
 //! several at once; above the registry's rate a pull fails at once.
 
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! Graceful shutdown of a node (semantics.md 3.11; upstream `nodeshutdown`): ordinary pods first,
+//! Graceful shutdown of a node (upstream `nodeshutdown`): ordinary pods first,
 //! then critical ones, each group within its time.
 
 use seatrial_api::symbol::Symbol;

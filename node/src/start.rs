@@ -1,5 +1,5 @@
 //! Starting a pod: its sandbox, then its containers one after the other, each with its image, its
-//! start and its hook (semantics.md 3.3, 3.6, 3.7; upstream `kuberuntime_manager.go` SyncPod).
+//! start and its hook (upstream `kuberuntime_manager.go` SyncPod).
 
 use seatrial_api::container::PullPolicy;
 use seatrial_api::machine::Severity;

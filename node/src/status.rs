@@ -1,4 +1,4 @@
-//! The status of a pod as its kubelet sees it (semantics.md 3.4; upstream `kubelet_pods.go`
+//! The status of a pod as its kubelet sees it (upstream `kubelet_pods.go`
 //! generateAPIPodStatus, `status/generate.go`).
 //!
 //! Model: the kubelet's messages in conditions and waiting states are left out, because a pod's

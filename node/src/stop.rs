@@ -1,4 +1,4 @@
-//! Stopping containers and pods (semantics.md 3.8; upstream `kuberuntime_container.go`,
+//! Stopping containers and pods (upstream `kuberuntime_container.go`,
 //! `kuberuntime_termination_order.go`).
 //!
 //! Model: a sidecar's hook runs when its turn has come, not together with the main containers'.

@@ -1,4 +1,4 @@
-//! The wait for a pod's volumes (semantics.md 3.3): objects that they come from are looked for
+//! The wait for a pod's volumes: objects that they come from are looked for
 //! with a back-off, claims are noticed when they are bound; the runtime mounts the rest.
 
 use seatrial_api::machine::Severity;

@@ -1,5 +1,5 @@
 //! The pod workers: one sync at a time per pod, each begun with what the runtime's last listing
-//! showed (semantics.md 3.1; upstream `pod_workers.go`, `kubelet.go` SyncPod and its siblings).
+//! showed (upstream `pod_workers.go`, `kubelet.go` SyncPod and its siblings).
 
 use std::sync::Arc;
 

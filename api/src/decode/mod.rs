@@ -1,6 +1,6 @@
 //! Value trees to typed objects: what the API server makes of a manifest.
 //!
-//! Reads an object's fields by name and type, fills in upstream's defaults (semantics.md 5.1.2)
+//! Reads an object's fields by name and type, fills in upstream's defaults
 //! and judges what can be judged without the rest of the cluster (5.1.3): names, required fields,
 //! ranges, selectors. What needs the cluster (admission, quotas, immutable fields) is the store's.
 //!

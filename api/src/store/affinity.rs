@@ -1,5 +1,5 @@
 //! `matchLabelKeys` and `mismatchLabelKeys` of pod affinity: the server merges the values that the
-//! pod itself has into the terms' selectors (semantics.md 1.5).
+//! pod itself has into the terms' selectors.
 
 use std::sync::Arc;
 

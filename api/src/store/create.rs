@@ -222,7 +222,7 @@ pub fn format_address(address: u32) -> CompactString {
     compact_str::format_compact!("{a}.{b}.{c}.{d}")
 }
 
-/// Whether objects of this kind count generations (semantics.md 5.1).
+/// Whether objects of this kind count generations.
 pub(super) fn has_generation(kind: Kind) -> bool {
     matches!(
         kind,

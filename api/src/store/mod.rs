@@ -2,8 +2,7 @@
 //!
 //! How long a request takes, whether it arrives at all and when its watch events are seen is the
 //! business of the driver. What is decided here is what the real server decides: names and
-//! identities, versions and conflicts, generations, admission, grace periods and finalizers
-//! (semantics.md 5.1).
+//! identities, versions and conflicts, generations, admission, grace periods and finalizers.
 
 mod admission;
 mod affinity;

@@ -1,4 +1,4 @@
-//! The disruption controller (semantics.md 2.11; upstream `pkg/controller/disruption`): tells how
+//! The disruption controller (upstream `pkg/controller/disruption`): tells how
 //! many pods of each budget may be evicted. The evictions themselves are the API server's.
 //!
 //! Only changes of budgets and of pods lead to a sync: a workload that is scaled changes nothing

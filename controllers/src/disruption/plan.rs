@@ -1,4 +1,4 @@
-//! What a budget allows (semantics.md 2.11; upstream `pkg/controller/disruption`).
+//! What a budget allows (upstream `pkg/controller/disruption`).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

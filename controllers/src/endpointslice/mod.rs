@@ -1,4 +1,4 @@
-//! The EndpointSlice controller (semantics.md 2.12; upstream `pkg/controller/endpointslice`):
+//! The EndpointSlice controller (upstream `pkg/controller/endpointslice`):
 //! keeps the slices of each Service in line with its pods.
 //!
 //! Left out: address types other than IPv4, hostnames of endpoints, and topology-mode Auto, whose

@@ -1,4 +1,4 @@
-//! Which slices a Service should have (semantics.md 2.12; upstream
+//! Which slices a Service should have (upstream
 //! `staging/src/k8s.io/endpointslice/reconciler.go`).
 
 use std::collections::BTreeMap;

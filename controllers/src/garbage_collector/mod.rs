@@ -1,4 +1,4 @@
-//! The garbage collector (semantics.md 2.13; upstream `pkg/controller/garbagecollector`): removes
+//! The garbage collector (upstream `pkg/controller/garbagecollector`): removes
 //! what has lost all its owners, in the background or before its owners, or lets it go.
 //!
 //! An owner is absent only if a live read by kind and name finds nothing, or something of another

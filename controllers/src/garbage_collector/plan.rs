@@ -1,4 +1,4 @@
-//! What becomes of an object with owners (semantics.md 2.13).
+//! What becomes of an object with owners.
 
 use seatrial_api::meta::{ObjectMeta, OwnerRef, Uid};
 use seatrial_api::request::Propagation;

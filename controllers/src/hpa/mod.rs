@@ -1,4 +1,4 @@
-//! The horizontal pod autoscaler (semantics.md 2.7; upstream `pkg/controller/podautoscaler`).
+//! The horizontal pod autoscaler (upstream `pkg/controller/podautoscaler`).
 //!
 //! Every autoscaler is synced 15 s after it was created and 15 s after the end of each sync; no
 //! change brings a sync forward. Left out: metrics of the custom and external metrics APIs, which

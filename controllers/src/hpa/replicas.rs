@@ -1,4 +1,4 @@
-//! How many replicas a metric asks for (semantics.md 2.7; upstream
+//! How many replicas a metric asks for (upstream
 //! `pkg/controller/podautoscaler/replica_calculator.go`).
 //!
 //! Floats appear inside only, as upstream has them; sums are integers and divisions are those of

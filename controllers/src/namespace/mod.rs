@@ -1,4 +1,4 @@
-//! The namespace controller (semantics.md 2.13; upstream `pkg/controller/namespace`): empties a
+//! The namespace controller (upstream `pkg/controller/namespace`): empties a
 //! namespace that is going away, pods first, and lets it go when nothing is left.
 //!
 //! Model: what is in the namespace is taken from the caches, where upstream lists each resource.

@@ -1,4 +1,4 @@
-//! The node life cycle controller (semantics.md 2.14; upstream `pkg/controller/nodelifecycle`):
+//! The node life cycle controller (upstream `pkg/controller/nodelifecycle`):
 //! finds nodes that are silent, marks their pods not ready and taints them, zone by zone.
 //!
 //! The passes of the health monitor are computed and played only when one may change something:

@@ -1,4 +1,4 @@
-//! Which taints a node should have for its conditions (semantics.md 2.14).
+//! Which taints a node should have for its conditions.
 
 use std::sync::OnceLock;
 

@@ -1,4 +1,4 @@
-//! The pod garbage collector (semantics.md 2.13; upstream `pkg/controller/podgc`): removes pods
+//! The pod garbage collector (upstream `pkg/controller/podgc`): removes pods
 //! that nothing else will remove.
 //!
 //! It looks every 20 s, but a pass is played only when something was noted that a pass may

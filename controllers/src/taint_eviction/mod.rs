@@ -1,4 +1,4 @@
-//! The taint eviction controller (semantics.md 2.14; upstream `pkg/controller/tainteviction`):
+//! The taint eviction controller (upstream `pkg/controller/tainteviction`):
 //! deletes pods from nodes with NoExecute taints, at once or after the time that they tolerate.
 
 mod plan;

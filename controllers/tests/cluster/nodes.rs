@@ -27,7 +27,7 @@ fn assert_within(found: Option<f64>, from: f64, to: f64) {
     );
 }
 
-/// The timeline of semantics.md 2.14 for one crashed node.
+/// The documented timeline of one crashed node.
 #[test]
 fn a_crashed_node_is_found_after_its_grace_and_emptied_after_the_tolerations() {
     let mut world = World::new();

@@ -1,4 +1,4 @@
-//! Availability of Services, as interfaces.md defines it: at an instant and seen from one live
+//! Availability of Services (docs/results.md): at an instant and seen from one live
 //! node, the share of the backends among which kube-proxy there would choose whose containers
 //! really run, are ready and can be reached; averaged over live nodes and over the time in which
 //! the Service should have a backend.

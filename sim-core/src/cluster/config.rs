@@ -37,7 +37,7 @@ pub struct NodeSpec {
     pub images: Arc<[Symbol]>,
 }
 
-/// Latencies of the parts of a cluster (semantics.md 6.2).
+/// Latencies of the parts of a cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatencyModel {
     /// From the arrival of a write at the API server to its commit, etcd included.

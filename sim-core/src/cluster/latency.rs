@@ -54,7 +54,7 @@ impl Latencies {
         })
     }
 
-    /// How long transferring and unpacking an image takes (semantics.md 6.2): its compressed size
+    /// How long transferring and unpacking an image takes: its compressed size
     /// over the drawn bandwidth, and its unpacked size over the disk's.
     pub(crate) fn image_transfer(&self, size: Bytes, bandwidth: &mut Stream) -> Span {
         let bandwidth = self.image_pull_bandwidth.draw(bandwidth).0.max(1);

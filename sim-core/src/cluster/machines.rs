@@ -10,7 +10,7 @@ use seatrial_api::units::{SimTime, Span};
 
 use super::config::NodeSpec;
 
-/// How many sandboxes a node's runtime makes at a time (semantics.md 6.2).
+/// How many sandboxes a node's runtime makes at a time.
 const SANDBOXES_AT_ONCE: usize = 4;
 /// From one lease renewal of a kubelet to the next.
 pub(crate) const LEASE_PERIOD: Span = Span::from_secs(10);
