@@ -191,6 +191,17 @@ fn links_between_pages_lead_somewhere() {
     report("links that lead nowhere", broken);
 }
 
+#[test]
+fn the_gate_runs_the_tests_by_the_command_that_readme_gives() {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("README.md can be read");
+    let block = readme.split("Run all tests").nth(1).and_then(|rest| rest.split("```sh\n").nth(1));
+    assert_eq!(block.and_then(|block| block.split("```").next()), Some("cargo test --workspace\n"));
+    let gate = fs::read_to_string(repository().join(".ci/run")).expect(".ci/run can be read");
+    for step in ["/Run all tests/", "README.md)", "\nbash -euo pipefail -c \"$tests\"\n"] {
+        assert!(gate.contains(step), ".ci/run takes the command from README.md and runs it: {step}");
+    }
+}
+
 /// Whether a line of Rust is a comment that states an approximation.
 fn states_approximation(line: &str) -> bool {
     let comment = line.trim_start();

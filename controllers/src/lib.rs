@@ -5,11 +5,6 @@
 //! for silent), then [`ControllerTimer::Started`] once the initial lists are complete: before that
 //! nothing is synced. From then on it answers requests and fires timers.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
-#![expect(
-    dead_code,
-    unused_imports,
-    reason = "the controllers land one by one on the framework that carries them"
-)]
 
 mod config;
 mod daemonset;

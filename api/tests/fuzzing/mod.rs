@@ -4,12 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// The crate whose reader is tested: other crates include this file.
+const PACKAGE: &str = env!("CARGO_PKG_NAME");
+
 /// Runs `check` on the corpus `name` and on mutations of it until the time is up. `test` is the
 /// name of the test, for the command that replays a failure.
 pub(crate) fn fuzz(name: &str, test: &str, check: impl Fn(&[u8])) {
     let corpus = corpus(name);
     for input in &corpus {
-        attempt(input, &check, || format!("cargo test -p seatrial-api --test fuzz {test}"));
+        attempt(input, &check, || format!("cargo test -p {PACKAGE} --test fuzz {test}"));
     }
     let seed = number_from_env("SEATRIAL_FUZZ_SEED").unwrap_or(1);
     let seconds = number_from_env("SEATRIAL_FUZZ_SECONDS").unwrap_or(2);
@@ -20,7 +23,7 @@ pub(crate) fn fuzz(name: &str, test: &str, check: impl Fn(&[u8])) {
         let input = mutated(&corpus, Random::new(seed, case));
         attempt(&input, &check, || {
             format!(
-                "SEATRIAL_FUZZ_SEED={seed} SEATRIAL_FUZZ_CASE={case} cargo test -p seatrial-api --test fuzz {test}"
+                "SEATRIAL_FUZZ_SEED={seed} SEATRIAL_FUZZ_CASE={case} cargo test -p {PACKAGE} --test fuzz {test}"
             )
         });
         if only.is_some() {

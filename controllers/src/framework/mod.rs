@@ -34,7 +34,7 @@ use crate::{Config, ControllerTimer};
 
 pub(crate) use activity::{is_terminating, min_ready, next_availability, ready_since, restarts};
 pub(crate) use adoption::{Adoptables, Claims, may_adopt, read_fresh};
-pub(crate) use cache::{Caches, RowIndex, RowList, Table};
+pub(crate) use cache::{Caches, RowIndex, RowList};
 pub(crate) use client::Client;
 pub(crate) use expectations::Expectations;
 pub(crate) use history::{
@@ -57,13 +57,6 @@ pub(crate) struct Event<'a> {
     pub(crate) object: &'a Object,
     /// The version that was cached before, if there was one.
     pub(crate) old: Option<&'a Object>,
-}
-
-impl<'a> Event<'a> {
-    /// The new version, unless the object is gone.
-    pub(crate) fn current(&self) -> Option<&'a Object> {
-        (self.change != Change::Deleted).then_some(self.object)
-    }
 }
 
 /// What a controller is given whenever it is called.

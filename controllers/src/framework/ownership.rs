@@ -43,15 +43,6 @@ impl Parentage {
         }
     }
 
-    /// For pods that are given their names.
-    pub(crate) fn named<T: Typed>(owner: &T) -> Parentage {
-        Parentage {
-            owners: Arc::new(vec![controller_ref(T::KIND, owner.meta())]),
-            extra: None,
-            namespace: owner.meta().namespace,
-        }
-    }
-
     /// A pod from a template: specification, labels and owner are shared, nothing is copied.
     pub(crate) fn pod(&self, template: &PodTemplate) -> Pod {
         self.pod_with(template.labels.clone(), template.annotations.clone(), template.spec.clone())

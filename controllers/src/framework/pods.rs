@@ -18,7 +18,6 @@ pub(crate) struct PodTable {
     controlled: RowIndex<Uid>,
     on_node: RowIndex<Symbol>,
     orphans: FxHashMap<Symbol, BTreeSet<u32>>,
-    count: usize,
 }
 
 impl PodTable {
@@ -53,11 +52,6 @@ impl PodTable {
         self.rows.iter().flatten()
     }
 
-    /// How many pods there are.
-    pub(crate) fn len(&self) -> usize {
-        self.count
-    }
-
     /// Takes in a change and returns the version that was cached before.
     pub(crate) fn apply(&mut self, change: Change, pod: &Arc<Pod>) -> Option<Arc<Pod>> {
         match change {
@@ -84,7 +78,6 @@ impl PodTable {
                 }
             }
             None => {
-                self.count += 1;
                 self.link_owner(pod);
                 self.link_node(pod);
             }
@@ -94,7 +87,6 @@ impl PodTable {
 
     fn take(&mut self, row: u32) -> Option<Arc<Pod>> {
         let old = self.rows.get_mut(row as usize)?.take()?;
-        self.count -= 1;
         self.unlink_owner(&old);
         self.unlink_node(&old);
         Some(old)

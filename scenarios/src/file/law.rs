@@ -32,17 +32,43 @@ pub(crate) struct MeanTime(pub(crate) Distribution);
 impl Field for MeanTime {
     fn read(node: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<MeanTime> {
         if node.as_mapping().is_some() {
-            return Law::read(node, path, reader).map(|Law(law)| MeanTime(law));
+            let Law(law) = Law::read(node, path, reader)?;
+            if typical(&law) < MEAN_TIME_MIN {
+                return reader.wrong(node, path, "times of which most are a second or longer");
+            }
+            return Some(MeanTime(law));
         }
         let mean = Span::read(node, path, reader)?;
-        if mean == Span::ZERO {
-            return reader.wrong(node, path, "a length of time above zero");
+        if mean < MEAN_TIME_MIN {
+            return reader.wrong(node, path, "a second or more");
         }
         Some(MeanTime(Distribution::Exponential { mean }))
     }
 
     fn schema(definitions: &mut Definitions) -> JsonSchema {
         Law::<Span>::schema(definitions)
+    }
+}
+
+/// The shortest mean time between failures: with a shorter one a run would not get anywhere.
+const MEAN_TIME_MIN: Span = Span::from_secs(1);
+
+/// A time around which or above which a good part of the samples lie.
+fn typical(law: &Distribution) -> Span {
+    match law {
+        Distribution::Constant { value } => *value,
+        Distribution::Uniform { high, .. } => *high,
+        Distribution::Exponential { mean }
+        | Distribution::Normal { mean, .. }
+        | Distribution::Gamma { mean, .. }
+        | Distribution::Erlang { mean, .. } => *mean,
+        Distribution::Lognormal { median, .. } => *median,
+        Distribution::Weibull { scale, .. } => *scale,
+        Distribution::Pareto { minimum, .. } => *minimum,
+        Distribution::Empirical { values } => {
+            let drawn = values.iter().filter(|row| row.weight > 0).map(|row| row.value);
+            drawn.max().unwrap_or(Span::ZERO)
+        }
     }
 }
 

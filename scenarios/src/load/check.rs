@@ -46,7 +46,8 @@ impl<'a> Checker<'a> {
         let has_errors = |referent: &Referent| {
             findings.errors().any(|error| match error.file == *file {
                 true => referent.fields().iter().any(|field| is_below(field, &error.path)),
-                false => *referent == Referent::Objects,
+                // Manifests and dumps define objects, nodes among them.
+                false => *referent != Referent::Happenings,
             })
         };
         let all = [Referent::Machines, Referent::Objects, Referent::Happenings];

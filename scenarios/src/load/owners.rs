@@ -23,8 +23,10 @@ pub(super) fn absent(state: &[Object], file: &Arc<str>, findings: &mut Diagnosti
     }
     for (kind, (count, example)) in counts {
         let warning = Diagnostic::warning(file, Position::NONE, &FieldPath::ROOT);
+        let owners = if count == 1 { "owner" } else { "owners" };
         let message = format!(
-            "the state names {count} owners of kind {kind} that it does not hold, such as {example}; they count as present"
+            "the state names {count} {owners} of kind {kind} that it does not hold, such as {example}; \
+             owners left out count as present"
         );
         findings.push(
             warning.message(message).hint(format!("dump objects of kind {kind} too, so that they act")),

@@ -14,7 +14,7 @@ use crate::file::ManifestSource;
 use crate::file::timeline::{AddNodes, Entry, Scaled, SetImage, Workload};
 use crate::schema::{ObjectName, Placed, Text};
 
-/// Entries of a timeline with a bounded number of repetitions, each counted.
+/// How often an entry can be repeated.
 const REPETITIONS_MAX: u32 = 100_000;
 
 /// The instants of an entry: the first, and after how long again.
@@ -259,6 +259,15 @@ impl Surroundings<'_> {
             return None;
         }
         let times = entry.times.as_ref().map(|times| times.value);
+        if let (Some(every), None) = (&entry.every, times) {
+            let count = (self.duration - first.value).nanos() / every.value.nanos();
+            if count > i64::from(REPETITIONS_MAX) {
+                let found = format!("{count} times until the end of the run");
+                checker
+                    .error(every, |error| error.expected(format!("at most {REPETITIONS_MAX} times"), found));
+                return None;
+            }
+        }
         Some(Times { first: SimTime::ZERO + first.value, every, times })
     }
 }
