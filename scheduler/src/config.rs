@@ -240,7 +240,7 @@ pub enum TieBreak {
     First,
 }
 
-/// What a scheduling cycle costs in time (semantics.md 6.2). All zero makes scheduling instant.
+/// What a scheduling cycle costs in time. All zero makes scheduling instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CostModel {
     /// A cycle by itself.
@@ -341,7 +341,7 @@ impl SchedulerConfiguration {
     pub const PRESETS: [&'static str; 4] =
         ["default", "least-allocated", "most-allocated", "requested-to-capacity-ratio"];
 
-    /// The configuration that a policy's name stands for (interfaces.md, 6): `default` is
+    /// The configuration that a policy's name stands for: `default` is
     /// upstream's profile, the others are NodeResourcesFit alone with one of its strategies.
     pub fn preset(name: &str) -> Option<SchedulerConfiguration> {
         let ramp = [(0, 0), (100, 10)].map(|(utilization, score)| ShapePoint { utilization, score });

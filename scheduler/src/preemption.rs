@@ -1,5 +1,4 @@
-//! What is done for a pod that fits nowhere: PostFilter, and preemption by upstream's rules
-//! (semantics.md 1.8).
+//! What is done for a pod that fits nowhere: PostFilter, and preemption by upstream's rules.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

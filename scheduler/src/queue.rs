@@ -1,5 +1,5 @@
 //! The scheduling queue: pods ready to be tried, pods backing off, pods that wait for something to
-//! change, and the pods that were nominated to nodes (semantics.md 1.2).
+//! change, and the pods that were nominated to nodes.
 
 mod event;
 mod nominations;

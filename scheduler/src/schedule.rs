@@ -1,5 +1,5 @@
-//! One scheduling decision by the plain path: a loop over nodes and plugins, as upstream runs it
-//! (semantics.md 1.3, 1.7). The fast path must decide the same.
+//! One scheduling decision by the plain path: a loop over nodes and plugins, as upstream runs it.
+//! The fast path must decide the same.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,7 +108,7 @@ pub(crate) struct Filtered {
     pub(crate) visited: usize,
 }
 
-/// How many feasible nodes are enough (semantics.md 1.7).
+/// How many feasible nodes are enough.
 pub(crate) fn feasible_nodes_to_find(profile: &Profile, nodes: usize) -> usize {
     const AT_LEAST: usize = 100;
     if profile.score.is_empty() {

@@ -1,5 +1,5 @@
 //! The scheduler as a machine: watch events, replies and timers in; bindings, status patches,
-//! evictions and decisions out (semantics.md 1.2, 1.3).
+//! evictions and decisions out.
 //!
 //! Model: a cycle decides at its beginning, and what follows from it leaves when its cost in time
 //! has passed. Scheduling is serial; binding is not.

@@ -1,4 +1,4 @@
-//! The order in which nodes are visited: round robin over zones (semantics.md 1.7).
+//! The order in which nodes are visited: round robin over zones.
 
 use seatrial_api::labels::Labels;
 use seatrial_api::symbol::Symbol;

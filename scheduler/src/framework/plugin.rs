@@ -228,7 +228,7 @@ pub trait Plugin: Send + Sync {
         Interests::ALL
     }
 
-    /// Whether `event` may help a pod that this plugin has rejected (semantics.md 1.2). The
+    /// Whether `event` may help a pod that this plugin has rejected. The
     /// default reconsiders the pod on every event, as upstream does for plugins that register
     /// nothing.
     fn hint(&self, context: EventContext<'_>, event: &ClusterEvent) -> Hint {

@@ -91,7 +91,7 @@ impl Why {
     }
 }
 
-/// `0/N nodes are available: COUNT REASON, …`, entries sorted as plain text (semantics.md 1.4).
+/// `0/N nodes are available: COUNT REASON, …`, entries sorted as plain text.
 pub(crate) fn fit_message(nodes: usize, counts: &BTreeMap<String, usize>) -> String {
     let mut entries: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     entries.sort();

@@ -1,5 +1,5 @@
-//! NodeResourcesBalancedAllocation: resources of a node should be used in like shares
-//! (semantics.md 1.6.3). The formula changed in 1.36.
+//! NodeResourcesBalancedAllocation: resources of a node should be used in like shares.
+//! The formula changed in 1.36.
 
 use std::sync::Arc;
 

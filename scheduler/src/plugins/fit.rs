@@ -1,5 +1,5 @@
 //! NodeResourcesFit: a node must have room for what a pod requests, and the room that is left is
-//! scored (semantics.md 1.5, 1.6.2).
+//! scored.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! InterPodAffinity: pods near to or away from other pods (semantics.md 1.5, 1.6.4).
+//! InterPodAffinity: pods near to or away from other pods.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! PodTopologySpread: pods of a kind are spread over the domains of a topology (semantics.md 1.5,
-//! 1.6.4).
+//! PodTopologySpread: pods of a kind are spread over the domains of a topology.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! VolumeBinding: claims are bound to volumes that the chosen node can reach, or volumes are made
-//! there (semantics.md 1.9).
+//! there.
 //!
 //! Model: free capacity of storage (CSIStorageCapacity) is not known and taken as sufficient.
 
