@@ -1,6 +1,6 @@
 //! The promise on which all others stand: a run is a function of its scenario and its seed. The
 //! same hash twice in a process, in two processes, on both queues, cloned in the middle, on one
-//! thread and on two.
+//! thread and on two; and, in `golden/hashes.json`, on every machine and in every build.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +14,8 @@ use seatrial_scenarios::{Files, Request, load};
 use seatrial_sim_core::cluster::config::ClusterConfig;
 use seatrial_sim_core::cluster::{ClusterEvent, ClusterQueue, Simulation};
 use seatrial_sim_core::engine::queue::{EventQueue, HeapQueue};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/hashes.json");
 
 /// The files of the repository.
 struct Repository;
@@ -73,6 +75,19 @@ fn hash_of_clone<Q: EventQueue<ClusterEvent> + Clone>(config: ClusterConfig) -> 
     clone.run();
     original.run();
     (original.trace_hash().to_string(), clone.trace_hash().to_string())
+}
+
+#[test]
+fn every_scenario_of_the_library_has_its_golden_hash() {
+    let played = library().into_iter().map(|(name, path)| (name, hash_of(config(&path, None))));
+    let found: BTreeMap<String, String> = played.collect();
+    if std::env::var_os("SEATRIAL_ACCEPT").is_some() {
+        let text = serde_json::to_string_pretty(&found).expect("strings are JSON");
+        fs::write(GOLDEN, text + "\n").expect("the golden file can be written");
+    }
+    let golden = fs::read_to_string(GOLDEN).expect("the golden file can be read");
+    let golden: BTreeMap<String, String> = serde_json::from_str(&golden).expect("it maps names to hashes");
+    assert_eq!(found, golden, "if the new hashes are right, see CONTRIBUTING.md, Goldens");
 }
 
 #[test]

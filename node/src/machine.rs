@@ -160,6 +160,11 @@ impl Kubelets {
         }
     }
 
+    /// The node whose kubelet made the request with this token: its name.
+    pub fn requester(&self, token: Token) -> Option<Symbol> {
+        self.nodes.get(token as u32 as usize).map(|row| row.node.name)
+    }
+
     /// The number of pods that the kubelets know.
     pub fn pod_count(&self) -> usize {
         self.pod_slots.len()

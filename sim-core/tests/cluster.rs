@@ -155,7 +155,6 @@ fn invariants_hold_after_every_event_of_a_crash() {
     while simulation.step() {
         simulation.check_invariants().unwrap();
     }
-    let results = simulation.results(simulation.end());
     assert_eq!(simulation.pod_counts(), [0, 23, 0, 0]);
 }
 

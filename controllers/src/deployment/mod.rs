@@ -170,14 +170,14 @@ impl DeploymentController {
                 }
                 Step::Scale(scale) if sync.skipping && !scale.must_succeed => continue,
                 Step::Scale(scale) => writing(Arc::new(self.scaled(scale, &sync.written))),
-                Step::WriteSet(set) => writing(Arc::new(ReplicaSet::clone(set))),
-                Step::CreateSet(set) => Request::Create(Object::ReplicaSet(Arc::new(ReplicaSet::clone(set)))),
+                Step::WriteSet(set) => writing(set.clone()),
+                Step::CreateSet(set) => Request::Create(Object::ReplicaSet(set.clone())),
                 Step::WriteStatus(deployment) => Request::Update {
-                    object: Object::Deployment(Arc::new(Deployment::clone(deployment))),
+                    object: Object::Deployment(deployment.clone()),
                     subresource: Subresource::Status,
                 },
                 Step::WriteDeployment { deployment, .. } => Request::Update {
-                    object: Object::Deployment(Arc::new(Deployment::clone(deployment))),
+                    object: Object::Deployment(deployment.clone()),
                     subresource: Subresource::Main,
                 },
                 Step::DeleteSet(id) => Request::delete(ObjectRef { kind: Kind::ReplicaSet, id: *id }),
@@ -286,7 +286,7 @@ impl DeploymentController {
         let row = deployment.meta.id;
         if event.change == Change::Deleted {
             self.selectors.remove(row);
-        } else if !deployment.selector.is_empty() {
+        } else if event.old.is_none() && !deployment.selector.is_empty() {
             self.selectors.put(row, deployment.meta.namespace, &deployment.selector);
         }
         cx.queue.add(row);
@@ -295,11 +295,10 @@ impl DeploymentController {
     fn observe_set(&mut self, cx: &mut Context<'_>, event: &Event<'_>, set: &ReplicaSet) {
         let old = event.old.and_then(ReplicaSet::of);
         let owner = self.manager(cx, set);
-        if let Some(old) = old {
-            let before = self.manager(cx, old);
-            if let Some(before) = before.filter(|&before| Some(before) != owner) {
-                cx.queue.add(before);
-            }
+        let before =
+            old.filter(|old| old.meta.owners != set.meta.owners).and_then(|old| self.manager(cx, old));
+        if let Some(before) = before.filter(|&before| Some(before) != owner) {
+            cx.queue.add(before);
         }
         let orphaned = set.meta.controller().is_none();
         if orphaned && event.change != Change::Deleted {

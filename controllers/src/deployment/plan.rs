@@ -59,17 +59,17 @@ pub(super) struct View<'a> {
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     /// Writes the Deployment's status and annotations over the version that was read.
-    WriteStatus(Box<Deployment>),
+    WriteStatus(Arc<Deployment>),
     /// Writes the Deployment's specification over the version that was read.
     WriteDeployment {
-        deployment: Box<Deployment>,
+        deployment: Arc<Deployment>,
         /// What is told when it worked.
         rolled_back_to: Option<i64>,
     },
     /// Creates the ReplicaSet of the template.
-    CreateSet(Box<ReplicaSet>),
+    CreateSet(Arc<ReplicaSet>),
     /// Writes annotations and `minReadySeconds` of a ReplicaSet over the version that was read.
-    WriteSet(Box<ReplicaSet>),
+    WriteSet(Arc<ReplicaSet>),
     /// Resizes a ReplicaSet and writes its annotations, over the newest version of this sync.
     Scale(Scale),
     /// Deletes a ReplicaSet of the history.

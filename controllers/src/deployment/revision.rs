@@ -41,7 +41,7 @@ impl Planner<'_> {
             let mut next = ReplicaSet::clone(set);
             next.meta.annotations = annotations.unwrap_or_else(|| set.meta.annotations.clone());
             next.min_ready_seconds = min_ready_seconds;
-            self.steps.push(Step::WriteSet(Box::new(next)));
+            self.steps.push(Step::WriteSet(Arc::new(next)));
             return;
         }
         let revision = set.meta.annotations.get(keys.revision).unwrap_or_default();
@@ -58,11 +58,11 @@ impl Planner<'_> {
     }
 
     fn create_set(&mut self, revision: i64) {
-        let set = self.made_set(revision);
+        let set = Arc::new(self.made_set(revision));
         let message = format!("Created new replica set \"{}\"", set.meta.name);
-        self.steps.push(Step::CreateSet(Box::new(set.clone())));
+        self.steps.push(Step::CreateSet(set.clone()));
         self.new = Some(self.sets.len());
-        self.sets.push(Arc::new(set));
+        self.sets.push(set);
         self.runs_pods.push(false);
         let mut stale = self.set_revision(Symbol::new(&revision.to_string()));
         if has_deadline(&self.deployment) {
@@ -119,7 +119,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn write_status_now(&mut self) {
-        self.steps.push(Step::WriteStatus(Box::new(self.deployment.clone())));
+        self.steps.push(Step::WriteStatus(Arc::new(self.deployment.clone())));
     }
 
     /// The revision that an old client asks to go back to; 0 means the last one.
@@ -165,7 +165,7 @@ impl Planner<'_> {
 
     fn clear_rollback(&mut self, mut next: Deployment, rolled_back_to: Option<i64>) {
         next.meta.annotations = next.meta.annotations.without(self.view.keys.rollback_to);
-        self.steps.push(Step::WriteDeployment { deployment: Box::new(next), rolled_back_to });
+        self.steps.push(Step::WriteDeployment { deployment: Arc::new(next), rolled_back_to });
     }
 
     /// The second-highest revision, 0 if there is none.

@@ -129,7 +129,7 @@ impl ReplicaSetController {
         let Some(adopted) = sync.claims.adopted(replies) else { return Next::Retry };
         let (Some(set), Some(pods)) = (&sync.set, &mut sync.pods) else { return Next::Done };
         for pod in adopted {
-            sync.counts.add(&state::Counts::of(&pod, set));
+            sync.counts.add(&state::Counts::of(&pod, set, false));
             pods.push(pod);
         }
         self.manage(cx, key, sync)

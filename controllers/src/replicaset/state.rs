@@ -27,20 +27,21 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// What one pod of `set` adds.
-    pub(super) fn of(pod: &Pod, set: &ReplicaSet) -> Counts {
+    /// What one pod of `set` adds. `template_fits` says whether the selector matches the labels of
+    /// the set's template, which pods that nobody relabelled carry in the same allocation.
+    pub(super) fn of(pod: &Pod, set: &ReplicaSet, template_fits: bool) -> Counts {
         let mut counts = Counts::default();
+        let untouched = template_fits && pod.meta.labels.same_allocation(&set.template.labels);
+        let matches = untouched || set.selector.matches(&pod.meta.labels);
         if pod.is_active() {
-            // Pods that nobody relabelled carry the very labels of the template.
-            let untouched = pod.meta.labels.same_allocation(&set.template.labels);
-            if !set.selector.matches(&pod.meta.labels) {
+            if !matches {
                 counts.mismatched = 1;
                 return counts;
             }
             counts.active = 1;
             counts.ready = i32::from(pod.is_ready());
             counts.labeled = i32::from(untouched || pod.meta.labels.contains_all(&set.template.labels));
-        } else if is_terminating(pod) && set.selector.matches(&pod.meta.labels) {
+        } else if matches && is_terminating(pod) {
             counts.terminating = 1;
         }
         counts
@@ -69,6 +70,8 @@ pub(super) struct SetState {
     pub(super) expectations: Expectations,
     pub(super) writes: OwnWrites,
     pub(super) counts: Counts,
+    /// Whether the selector matches the labels of the template.
+    pub(super) template_fits: bool,
     pub(super) parentage: Option<Parentage>,
 }
 
@@ -127,9 +130,11 @@ impl Sets {
 
     fn count_anew(&mut self, cx: &Context<'_>, set: &ReplicaSet) {
         let mut counts = Counts::default();
-        cx.caches.pods.controlled_by(set.meta.uid).for_each(|pod| counts.add(&Counts::of(pod, set)));
+        let fits = set.selector.matches(&set.template.labels);
+        cx.caches.pods.controlled_by(set.meta.uid).for_each(|pod| counts.add(&Counts::of(pod, set, fits)));
         self.adoptables.put_owner(cx.caches, &set.meta, &set.selector, Pod::is_active);
-        self.state(set.meta.id).counts = counts;
+        let state = self.state(set.meta.id);
+        (state.counts, state.template_fits) = (counts, fits);
     }
 
     /// The set that manages a pod, as far as it is known.
@@ -148,12 +153,12 @@ impl Sets {
             _ => set,
         };
         if let (Some(old), Some(set)) = (old, set_before) {
-            let contribution = Counts::of(old, set);
-            self.state(set.meta.id).counts.subtract(&contribution);
+            let state = self.state(set.meta.id);
+            state.counts.subtract(&Counts::of(old, set, state.template_fits));
         }
         if let (Some(new), Some(set)) = (new, set) {
-            let contribution = Counts::of(new, set);
-            self.state(set.meta.id).counts.add(&contribution);
+            let state = self.state(set.meta.id);
+            state.counts.add(&Counts::of(new, set, state.template_fits));
         }
         let orphaned = new.is_some_and(|new| new.meta.controller().is_none());
         if orphaned || old.is_some_and(|old| old.meta.controller().is_none()) {

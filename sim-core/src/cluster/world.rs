@@ -245,7 +245,7 @@ impl World {
         }
         let cause = last_decision.unwrap_or(cause);
         for outgoing in effects.requests.drain(..) {
-            let client = client.unwrap_or_else(|| self.kubelet_of(&outgoing.request));
+            let client = client.unwrap_or_else(|| self.kubelet_of(outgoing.token));
             if let Client::Kubelet(machine) = client
                 && !self.machines.get(machine).is_connected()
             {
@@ -270,17 +270,11 @@ impl World {
         effects.clear();
     }
 
-    /// Which kubelet sends a request: that of the pod's or the node's machine.
-    fn kubelet_of(&self, request: &Request) -> Client {
-        let machine = match (request, request_target(request)) {
-            (_, Some(ObjectRef { kind: Kind::Pod, id })) => {
-                self.runtimes.pod(id).and_then(|truth| truth.machine)
-            }
-            (_, Some(ObjectRef { kind: Kind::Node, id })) => self.machines.of_node(id),
-            (Request::Create(Object::Node(node)), _) => self.machines.named(node.name),
-            _ => None,
-        };
-        machine.map_or(Client::Workload, Client::Kubelet)
+    /// Which kubelet sends a request. It is told by the token and not by the object, which may be
+    /// gone by now: the answer that says so must still find its way.
+    fn kubelet_of(&self, token: Token) -> Client {
+        let machine = self.kubelets.requester(token).and_then(|name| self.machines.named(name));
+        Client::Kubelet(machine.expect("invariant: a kubelet runs on a machine"))
     }
 
     /// Sends a request: it is committed and answered after the latency of a write or a read, at
