@@ -8,6 +8,7 @@
 pub mod cluster;
 pub mod engine;
 pub mod measure;
+pub mod scheduler;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -45,6 +46,8 @@ pub enum Goal {
     RatioMax(f64),
     /// The value is at most this.
     ValueMax(f64),
+    /// The value is at least this.
+    ValueMin(f64),
 }
 
 impl fmt::Display for Goal {
@@ -54,6 +57,7 @@ impl fmt::Display for Goal {
             Goal::RatioMax(ratio) => write!(f, "≤ {ratio} ×"),
             Goal::ValueMax(value) if *value >= 100.0 => write!(f, "≤ {value:.0}"),
             Goal::ValueMax(value) => write!(f, "≤ {value:.3}"),
+            Goal::ValueMin(value) => write!(f, "≥ {value:.0}"),
         }
     }
 }
@@ -73,6 +77,7 @@ const LONG_REPEATS: u32 = 3;
 /// All suites, in the order in which they are measured.
 pub const SUITES: &[Suite] = &[
     Suite { name: "engine", rows: engine::rows },
+    Suite { name: "scheduler", rows: || scheduler::rows(LONG_REPEATS) },
     Suite { name: "cluster", rows: || cluster::rollout::rows(LONG_REPEATS) },
     Suite { name: "workload-k", rows: || cluster::workload_k::rows(LONG_REPEATS) },
     Suite { name: "idle", rows: || cluster::idle::rows(LONG_REPEATS) },
@@ -116,6 +121,7 @@ impl BenchRow {
             Goal::RatioMin(min) => self.ratio.is_some_and(|ratio| ratio >= min),
             Goal::RatioMax(max) => self.ratio.is_some_and(|ratio| ratio <= max),
             Goal::ValueMax(max) => self.value <= max,
+            Goal::ValueMin(min) => self.value >= min,
         };
         self
     }

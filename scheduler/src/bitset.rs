@@ -64,7 +64,7 @@ impl Bitset {
 }
 
 /// The members of a word, lowest first.
-pub(crate) fn ones(mut word: u64) -> impl Iterator<Item = usize> {
+pub(crate) fn ones(mut word: u64) -> impl Iterator<Item = usize> + Clone {
     std::iter::from_fn(move || {
         (word != 0).then(|| {
             let bit = word.trailing_zeros() as usize;
@@ -75,13 +75,25 @@ pub(crate) fn ones(mut word: u64) -> impl Iterator<Item = usize> {
 }
 
 /// The members of words, lowest first.
-pub(crate) fn members(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
+pub(crate) fn members(words: &[u64]) -> impl Iterator<Item = usize> + Clone + '_ {
     words.iter().enumerate().flat_map(|(index, &word)| ones(word).map(move |bit| index * 64 + bit))
 }
 
 /// How many members words have.
+///
+/// Portable binaries have no instruction for it, so sums of bytes are carried over several words.
 pub(crate) fn count(words: &[u64]) -> usize {
-    words.iter().map(|word| word.count_ones() as usize).sum()
+    let in_bytes = |word: u64| {
+        let pairs = word - (word >> 1 & 0x5555_5555_5555_5555);
+        let nibbles = (pairs & 0x3333_3333_3333_3333) + (pairs >> 2 & 0x3333_3333_3333_3333);
+        (nibbles + (nibbles >> 4)) & 0x0F0F_0F0F_0F0F_0F0F
+    };
+    let sum = |bytes: u64| {
+        // Pairs of bytes first: a byte may hold up to 248.
+        let pairs = (bytes & 0x00FF_00FF_00FF_00FF) + (bytes >> 8 & 0x00FF_00FF_00FF_00FF);
+        (pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize
+    };
+    words.chunks(CHUNK).map(|words| sum(words.iter().map(|&word| in_bytes(word)).sum())).sum()
 }
 
 /// The position of the `k`-th set bit of a word, counted from zero.
@@ -94,15 +106,25 @@ pub(crate) fn select(mut word: u64, k: usize) -> usize {
 
 /// The `k`-th member of words, counted from zero.
 pub(crate) fn nth(words: &[u64], mut k: usize) -> Option<usize> {
-    for (index, &word) in words.iter().enumerate() {
-        let here = word.count_ones() as usize;
-        if k < here {
-            return Some(index * 64 + select(word, k));
+    for (chunk, words) in words.chunks(CHUNK).enumerate() {
+        let here = count(words);
+        if k >= here {
+            k -= here;
+            continue;
         }
-        k -= here;
+        for (index, &word) in words.iter().enumerate() {
+            let here = word.count_ones() as usize;
+            if k < here {
+                return Some((chunk * CHUNK + index) * 64 + select(word, k));
+            }
+            k -= here;
+        }
     }
     None
 }
+
+/// So many words are counted at once: as many as sums of bytes can hold.
+const CHUNK: usize = 31;
 
 #[cfg(test)]
 mod tests {
@@ -119,6 +141,9 @@ mod tests {
             assert_eq!(nth(set.words(), rank), Some(member));
         }
         assert_eq!(nth(set.words(), all.len()), None);
+        let full = vec![u64::MAX; 100];
+        assert_eq!(count(&full), 6_400);
+        assert_eq!([0, 1_983, 1_984, 6_399].map(|k| nth(&full, k)), [0, 1_983, 1_984, 6_399].map(Some));
         set.remove(64);
         assert!(!set.contains(64) && set.contains(63) && !set.contains(5000));
     }

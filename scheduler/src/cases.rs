@@ -231,7 +231,7 @@ impl Play {
     }
 
     fn place(&mut self, pod: &Arc<Pod>, node: Symbol) {
-        self.cluster.add_pod(pod, node);
+        self.cluster.add_pod(pod, node, u32::MAX);
         self.nodes_of.insert(pod.meta.full_name(), (pod.meta.id, node));
     }
 
@@ -368,7 +368,7 @@ impl Play {
     fn evict(&mut self, victims: &[String]) {
         for victim in victims {
             if let Some((id, node)) = self.nodes_of.remove(victim) {
-                self.cluster.remove_pod(id, node);
+                self.cluster.remove_pod(id, node, u32::MAX);
             }
         }
     }

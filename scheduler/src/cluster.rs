@@ -30,7 +30,7 @@ pub use volumes::Volumes;
 
 pub(crate) use eligibility::{Eligibilities, EligibilityId, node_constraint};
 pub(crate) use index::Index;
-pub(crate) use pod_sets::{Membership, Role, SetId};
+pub(crate) use pod_sets::{Membership, PodSet, Role, SetId};
 pub(crate) use templates::TemplateId;
 pub(crate) use topology::{Topology, TopologyId};
 
@@ -278,9 +278,18 @@ impl Cluster {
         self.changes.clear();
     }
 
-    /// A pod is on a node, or is assumed to be.
-    pub fn add_pod(&mut self, pod: &Arc<Pod>, node: Symbol) {
-        let row = self.row(node);
+    /// The row of a node, which may be where it was last seen.
+    fn row_near(&self, name: Symbol, hint: u32) -> Option<u32> {
+        match self.nodes.get(hint as usize) {
+            Some(info) if info.name() == name => Some(hint),
+            _ => self.rows.get(&name).copied(),
+        }
+    }
+
+    /// A pod is on a node, or is assumed to be. `hint` is where the node was last seen in the
+    /// visiting order, for speed.
+    pub(crate) fn add_pod(&mut self, pod: &Arc<Pod>, node: Symbol, hint: u32) {
+        let row = self.row_near(node, hint).unwrap_or_else(|| self.row(node));
         let template = self.index.template(pod, &self.namespaces);
         self.nodes[row as usize].add_pod(pod, template);
         self.index.pod_added(template, pod, row as usize);
@@ -290,8 +299,8 @@ impl Cluster {
     }
 
     /// A pod is no longer on a node.
-    pub fn remove_pod(&mut self, id: u32, node: Symbol) {
-        let Some(&row) = self.rows.get(&node) else { return };
+    pub(crate) fn remove_pod(&mut self, id: u32, node: Symbol, hint: u32) {
+        let Some(row) = self.row_near(node, hint) else { return };
         let info = &mut self.nodes[row as usize];
         let Some(removed) = info.remove_pod(id) else { return };
         self.order_stale |= info.node().is_none() && info.pods().is_empty();
@@ -313,15 +322,15 @@ impl Cluster {
     }
 
     /// A pod on a node changed.
-    pub fn update_pod(&mut self, old: &Pod, pod: &Arc<Pod>, node: Symbol) {
+    pub(crate) fn update_pod(&mut self, old: &Pod, pod: &Arc<Pod>, node: Symbol, hint: u32) {
         let same_template = Arc::ptr_eq(&old.spec, &pod.spec)
             && (old.meta.labels.same_allocation(&pod.meta.labels) || old.meta.labels == pod.meta.labels);
         if !same_template || old.meta.is_deleting() && !pod.meta.is_deleting() {
-            self.remove_pod(old.meta.id, node);
-            self.add_pod(pod, node);
+            self.remove_pod(old.meta.id, node, hint);
+            self.add_pod(pod, node, hint);
             return;
         }
-        let Some(&row) = self.rows.get(&node) else { return };
+        let Some(row) = self.row_near(node, hint) else { return };
         self.nodes[row as usize].replace_pod(pod);
         if old.status.start_time != pod.status.start_time {
             self.note_change(row, RowChangeKind::PodStatus);

@@ -2,7 +2,6 @@
 
 use seatrial_api::scheduling::{PodAffinityTerm, WhenUnsatisfiable};
 use seatrial_api::stream::Stream;
-use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Span;
 
 use crate::config::{CostModel, TieBreak};
@@ -23,8 +22,8 @@ pub(crate) struct Decided {
 /// Where the pod goes.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    /// To this node.
-    Node(Symbol),
+    /// To the node at this position of the visiting order.
+    Node(usize),
     /// Nowhere; PostFilter may go on from here.
     NoFit(Box<NoFit>),
 }
@@ -46,7 +45,7 @@ pub(crate) fn decide(view: View<'_>, start: &mut usize, ties: TieBreak, stream: 
             let no_fit = NoFit { diagnosis: filtered.diagnosis, state };
             Decided { outcome: Outcome::NoFit(Box::new(no_fit)), filtered: filtered.visited, scored: 0 }
         }
-        [only] => Decided { outcome: Outcome::Node(name(only)), filtered: filtered.visited, scored: 0 },
+        [only] => Decided { outcome: Outcome::Node(only), filtered: filtered.visited, scored: 0 },
         _ => {
             let totals = score(view, &mut state, &filtered.feasible).totals;
             let best = best_positions(&filtered.feasible, &totals);
@@ -57,7 +56,7 @@ pub(crate) fn decide(view: View<'_>, start: &mut usize, ties: TieBreak, stream: 
             };
             let chosen = chosen.expect("invariant: of some nodes one is best");
             let scored = filtered.feasible.len();
-            Decided { outcome: Outcome::Node(name(chosen)), filtered: filtered.visited, scored }
+            Decided { outcome: Outcome::Node(chosen), filtered: filtered.visited, scored }
         }
     }
 }

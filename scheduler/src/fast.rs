@@ -17,6 +17,7 @@ mod mask;
 mod nominated;
 mod plan;
 mod shape;
+mod spreading;
 mod victims;
 
 use std::sync::Arc;
@@ -162,7 +163,8 @@ impl Decision<'_> {
             return self.placed(row, 1, 0);
         }
         let nodes = self.cluster.node_count();
-        let feasible = bitset::count(rows);
+        let unfiltered = !self.plan.has_cluster_filters() && self.column.nominated.is_none();
+        let feasible = if unfiltered { self.column.feasible_count } else { bitset::count(rows) };
         let enough = feasible_nodes_to_find(self.profile, nodes);
         let first = *start % nodes;
         let mut visited = if feasible > enough { cut(rows, nodes, first, enough, feasible) } else { nodes };
@@ -174,7 +176,8 @@ impl Decision<'_> {
             0 => self.no_fit(visited, own_node.zip(own_verdict)),
             1 => self.placed(members(rows).next().unwrap_or_default(), visited, 0),
             scored => {
-                let row = self.choose(stream, buffers, rows, scored);
+                let all = unfiltered && scored == self.column.feasible_count;
+                let row = self.choose(stream, buffers, rows, scored, all);
                 self.placed(row, visited, scored)
             }
         }
@@ -195,12 +198,26 @@ impl Decision<'_> {
     }
 
     fn placed(&self, row: usize, filtered: usize, scored: usize) -> Decided {
-        Decided { outcome: Outcome::Node(self.cluster.node_at(row).name()), filtered, scored }
+        Decided { outcome: Outcome::Node(row), filtered, scored }
     }
 
-    fn choose(&self, stream: &mut Stream, buffers: &mut Buffers, rows: &[u64], feasible: usize) -> usize {
+    /// The best of the feasible rows, which may be all that are feasible by the column.
+    fn choose(
+        &self,
+        stream: &mut Stream,
+        buffers: &mut Buffers,
+        rows: &[u64],
+        feasible: usize,
+        all: bool,
+    ) -> usize {
         let Decision { plan, shape, cluster, column, .. } = *self;
-        let best = Choice { plan, shape, cluster, column, rows, feasible }.best(buffers);
+        let choice = Choice { plan, shape, cluster, column, rows, feasible };
+        if all && self.ties == TieBreak::Seeded && choice.is_plain() {
+            let (max, count) = column.best();
+            let k = if count > 1 { stream.below(count as u64) as usize } else { 0 };
+            return column.nth_best(max, k).expect("invariant: of some nodes one is best");
+        }
+        let best = choice.best(buffers);
         let count = bitset::count(best);
         let chosen = match self.ties {
             TieBreak::First => members(best).min_by_key(|&row| cluster.node_at(row).name()),

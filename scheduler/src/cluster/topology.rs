@@ -27,6 +27,8 @@ pub(crate) struct Topology {
     pub(crate) present: Bitset,
     /// Per domain: its rows; empty if there are too many domains.
     pub(crate) masks: Vec<Bitset>,
+    /// Whether every node has a domain.
+    pub(crate) is_everywhere: bool,
     /// Whether every domain is one node, and every node has one.
     pub(crate) is_host_like: bool,
 }
@@ -66,12 +68,13 @@ impl Topology {
             nodes_in: Vec::new(),
             present: Bitset::with_len(nodes.len()),
             masks: Vec::new(),
+            is_everywhere: true,
             is_host_like: true,
         };
         for (row, node) in nodes.iter().enumerate() {
             let Some(value) = node.label(key) else {
                 topology.domain_of.push(NO_DOMAIN);
-                topology.is_host_like &= node.node().is_none();
+                topology.is_everywhere &= node.node().is_none();
                 continue;
             };
             let next = topology.nodes_in.len() as u32;
@@ -84,6 +87,7 @@ impl Topology {
             topology.domain_of.push(domain);
             topology.present.insert(row);
         }
+        topology.is_host_like &= topology.is_everywhere;
         if topology.nodes_in.len() <= MAX_MASKS {
             topology.masks = vec![Bitset::with_len(nodes.len()); topology.nodes_in.len()];
             for (row, &domain) in topology.domain_of.iter().enumerate() {

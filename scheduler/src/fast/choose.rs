@@ -7,20 +7,21 @@
 
 use smallvec::SmallVec;
 
-use super::column::Column;
+use super::column::{Column, Group};
 use super::plan::{Plan, SoftConstraint, Weighted};
 use super::shape::Shape;
-use crate::bitset::{self, members, ones};
-use crate::cluster::{Cluster, TopologyId};
+use super::spreading::Spreading;
+use crate::bitset::{members, ones};
+use crate::cluster::{Cluster, SetId, Topology, TopologyId};
 use crate::framework::normalized;
 use crate::plugins::inter_pod_affinity::normalized_affinity;
-use crate::plugins::topology_spread::{domain_score, domain_weight, normalized_spread};
+use crate::plugins::topology_spread::normalized_spread;
 
-/// More parts than these are not worth their bookkeeping.
-const MAX_PARTS: usize = 96;
+/// More blocks than these are not worth their bookkeeping.
+const MAX_BLOCKS: usize = 96;
 
 /// Raw scores of a node that are equal all over a part.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Raws {
     /// The group of raw scores of scope Node.
     group: u16,
@@ -30,18 +31,31 @@ struct Raws {
     affinity: i64,
 }
 
+/// A part: the rows of a block that are in a mask of the last axis.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    block: u32,
+    mask: u32,
+    /// One of its rows.
+    row: u32,
+}
+
 /// Buffers that are used again from decision to decision.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Buffers {
-    /// Words of the parts, one part after the other.
-    parts: Vec<u64>,
+    /// Words of blocks of rows, one block after the other.
+    blocks: Vec<u64>,
     split: Vec<u64>,
+    parts: Vec<Part>,
+    /// Rows that belong to no part.
+    singles: Vec<u32>,
+    /// Raw scores of the parts, then of the single rows.
     raws: Vec<Raws>,
-    singles: Vec<(u32, Raws)>,
-    ties: Vec<u64>,
-    order: Vec<(i64, u32)>,
+    /// What they add to the column's scores.
     bonuses: Vec<i64>,
-    logarithms: Vec<f64>,
+    order: Vec<(i64, u32)>,
+    ties: Vec<u64>,
+    pub(super) spreading: super::spreading::SpreadBuffers,
 }
 
 /// What the choice is made from.
@@ -56,24 +70,24 @@ pub(super) struct Choice<'a> {
 }
 
 impl Choice<'_> {
+    /// Whether the column alone decides.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plan.soft.is_empty() && self.preferences().next().is_none() && self.column.groups.len() <= 1
+    }
+
     /// The rows with the best total, as words in `buffers`.
     pub(super) fn best<'b>(&self, buffers: &'b mut Buffers) -> &'b [u64] {
         buffers.ties.clear();
         buffers.ties.resize(self.rows.len(), 0);
         if self.is_plain() {
-            self.best_by_column(self.rows, 0, i64::MIN, &mut buffers.ties);
+            let rows = self.rows.iter().copied();
+            self.best_by_column(rows, 0, i64::MIN, &mut buffers.ties);
             return &buffers.ties;
         }
-        let spread_weights = self.spread_weights(buffers);
-        self.split(buffers);
-        self.score_parts(buffers, &spread_weights);
-        self.best_of_parts(buffers);
+        let last_axis = self.split(buffers);
+        self.score_parts(buffers);
+        self.best_of_parts(buffers, last_axis);
         &buffers.ties
-    }
-
-    /// Whether the column alone decides.
-    fn is_plain(&self) -> bool {
-        self.plan.soft.is_empty() && self.preferences().next().is_none() && self.column.groups.len() <= 1
     }
 
     /// Preferences with pods to prefer.
@@ -87,11 +101,17 @@ impl Choice<'_> {
 
     /// Adds the rows to `ties` that have the best score of the column among `rows`, if that plus
     /// `bonus` is at least `best`; clears `ties` first if it is more. Answers with the best total.
-    fn best_by_column(&self, rows: &[u64], bonus: i64, best: i64, ties: &mut [u64]) -> i64 {
+    fn best_by_column(
+        &self,
+        rows: impl Iterator<Item = u64>,
+        bonus: i64,
+        best: i64,
+        ties: &mut [u64],
+    ) -> i64 {
         let mut best = best;
-        let mut first = 0;
-        let mut cleared = false;
-        for (word, &mask) in rows.iter().enumerate() {
+        // Where ties may be found that are no longer best.
+        let mut dirty = 0..ties.len();
+        for (word, mask) in rows.enumerate() {
             if mask == 0 {
                 continue;
             }
@@ -100,218 +120,115 @@ impl Choice<'_> {
             };
             if score + bonus > best {
                 best = score + bonus;
-                let from = if cleared { first } else { 0 };
-                let to = if cleared { word } else { ties.len() };
-                ties[from..to].fill(0);
-                (first, cleared) = (word, true);
+                ties[dirty].fill(0);
+                dirty = word..word;
             }
             ties[word] |= rows;
+            dirty.end = dirty.end.max(word + 1);
         }
         best
     }
 
-    /// What each soft constraint's topology weighs, by the number of its domains among the feasible
-    /// nodes.
-    fn spread_weights(&self, buffers: &mut Buffers) -> SmallVec<[f64; 4]> {
-        let scored = match self.plan.needs_all_keys {
-            false => self.feasible,
-            true => {
-                let present = |word: usize| {
-                    self.plan.soft.iter().fold(u64::MAX, |all, constraint| {
-                        all & self.cluster.index.topologies.get(constraint.topology).present.word(word)
-                    })
-                };
-                let rows = self.rows.iter().enumerate();
-                rows.map(|(word, rows)| (rows & present(word)).count_ones() as usize).sum()
-            }
-        };
-        let mut weight = |domains: usize| {
-            while buffers.logarithms.len() <= domains {
-                buffers.logarithms.push(domain_weight(buffers.logarithms.len()));
-            }
-            buffers.logarithms[domains]
-        };
-        let soft = self.plan.soft.iter();
-        soft.map(|constraint| weight(if constraint.by_host { scored } else { self.domains(constraint) }))
-            .collect()
-    }
-
-    /// How many domains of a constraint's topology are among the feasible nodes that are scored.
-    fn domains(&self, constraint: &SoftConstraint) -> usize {
-        let topologies = &self.cluster.index.topologies;
-        let topology = topologies.get(constraint.topology);
-        let scored = |word: usize| {
-            if !self.plan.needs_all_keys {
-                return self.rows[word];
-            }
-            self.plan
-                .soft
-                .iter()
-                .fold(self.rows[word], |all, other| all & topologies.get(other.topology).present.word(word))
-        };
-        let words = 0..self.rows.len();
-        // Nodes without the label are one more domain, where they are scored at all.
-        let others = words.clone().any(|word| scored(word) & !topology.present.word(word) != 0);
-        let domains = if topology.has_masks() {
-            let is_there =
-                |mask: &bitset::Bitset| words.clone().any(|word| scored(word) & mask.word(word) != 0);
-            topology.masks.iter().filter(|mask| is_there(mask)).count()
-        } else {
-            let mut seen = bitset::Bitset::with_len(topology.nodes_in.len());
-            for word in words {
-                ones(scored(word)).filter_map(|bit| topology.domain(word * 64 + bit)).for_each(|domain| {
-                    seen.insert(domain);
-                });
-            }
-            bitset::count(seen.words())
-        };
-        domains + usize::from(others)
-    }
-
-    /// Splits the feasible rows into parts, and single rows that belong to none.
-    fn split(&self, buffers: &mut Buffers) {
-        buffers.parts.clear();
-        buffers.parts.extend_from_slice(self.rows);
+    /// Splits the feasible rows into parts, and single rows that belong to none. Answers with the
+    /// axis along which blocks are to be split last.
+    fn split(&self, buffers: &mut Buffers) -> Axis<'_> {
+        buffers.blocks.clear();
+        buffers.blocks.extend_from_slice(self.rows);
         buffers.singles.clear();
-        let mut axes: SmallVec<[TopologyId; 4]> = SmallVec::new();
+        let topologies = &self.cluster.index.topologies;
+        let mut keys: SmallVec<[TopologyId; 4]> = SmallVec::new();
         let mut splits = true;
-        for constraint in &self.plan.soft {
-            if constraint.by_host {
-                splits &= self.all_have(constraint.topology);
-                let Some(counted) = constraint.counted else { continue };
-                self.take_singles(buffers, counted.set);
+        for SoftConstraint { topology, counted, by_host, .. } in &self.plan.soft {
+            if *by_host {
+                splits &= topologies.get(*topology).is_everywhere;
+                counted.iter().for_each(|counted| self.take_singles(buffers, counted.set));
             } else {
-                axes.push(constraint.topology);
+                keys.push(*topology);
             }
         }
         for preference in self.preferences() {
             let counted = preference.counted;
-            if self.cluster.index.topologies.get(counted.topology).is_host_like {
+            if topologies.get(counted.topology).is_host_like {
                 self.take_singles(buffers, counted.set);
             } else {
-                axes.push(counted.topology);
+                keys.push(counted.topology);
             }
         }
-        axes.sort_unstable();
-        axes.dedup();
-        splits &= axes.iter().all(|&axis| self.cluster.index.topologies.get(axis).has_masks());
-        if self.column.groups.len() > 1 {
-            splits &= self.split_by_groups(buffers);
+        keys.sort_unstable();
+        keys.dedup();
+        splits &= keys.iter().all(|&key| topologies.get(key).has_masks());
+        let groups = (self.column.groups.len() > 1).then_some(Axis::Groups(&self.column.groups));
+        let mut axes = groups.into_iter().chain(keys.iter().map(|&key| Axis::Topology(topologies.get(key))));
+        let last = axes.next_back().unwrap_or(Axis::All);
+        splits = splits && axes.all(|axis| self.split_blocks(buffers, axis));
+        buffers.parts.clear();
+        if splits {
+            self.find_parts(buffers, last);
+        } else {
+            buffers.singles.clear();
+            buffers.singles.extend(members(self.rows).map(|row| row as u32));
         }
-        for axis in axes {
-            splits = splits && self.split_by_topology(buffers, axis);
-        }
-        if !splits {
-            self.single_out_all(buffers);
-        }
+        last
     }
 
-    fn all_have(&self, topology: TopologyId) -> bool {
-        let present = &self.cluster.index.topologies.get(topology).present;
-        self.rows.iter().enumerate().all(|(word, rows)| rows & !present.word(word) == 0)
+    /// The parts that are not empty.
+    fn find_parts(&self, buffers: &mut Buffers, axis: Axis<'_>) {
+        for (block, rows) in buffers.blocks.chunks_exact(self.rows.len()).enumerate() {
+            for mask in 0..axis.masks() {
+                let first = axis.rows(mask, rows).enumerate().find(|(_, rows)| *rows != 0);
+                if let Some((word, rows)) = first {
+                    let row = (word * 64) as u32 + rows.trailing_zeros();
+                    buffers.parts.push(Part { block: block as u32, mask: mask as u32, row });
+                }
+            }
+        }
     }
 
     /// Rows with pods of a set that is counted per node are scored one by one.
-    fn take_singles(&self, buffers: &mut Buffers, set: u32) {
-        let occupied = &self.cluster.index.sets.get(set).occupied;
-        for (word, rows) in buffers.parts.iter_mut().enumerate() {
-            let out = *rows & occupied.word(word);
-            *rows &= !out;
-            for bit in ones(out) {
-                buffers.singles.push(((word * 64 + bit) as u32, NOTHING));
+    fn take_singles(&self, buffers: &mut Buffers, set: SetId) {
+        let occupied = self.cluster.index.sets.get(set).occupied.words();
+        for (word, (rows, occupied)) in buffers.blocks.iter_mut().zip(occupied).enumerate() {
+            let out = *rows & occupied;
+            if out != 0 {
+                *rows &= !out;
+                buffers.singles.extend(ones(out).map(|bit| (word * 64 + bit) as u32));
             }
         }
     }
 
-    fn single_out_all(&self, buffers: &mut Buffers) {
-        buffers.parts.clear();
-        buffers.singles.clear();
-        let rows = members(self.rows).map(|row| (row as u32, NOTHING));
-        buffers.singles.extend(rows);
-    }
-
-    fn split_by_groups(&self, buffers: &mut Buffers) -> bool {
-        let groups = &self.column.groups;
-        self.split_by(buffers, groups.len(), |group, word| groups[group].rows.word(word))
-    }
-
-    fn split_by_topology(&self, buffers: &mut Buffers, axis: TopologyId) -> bool {
-        let topology = self.cluster.index.topologies.get(axis);
-        let domains = topology.masks.len();
-        self.split_by(buffers, domains + 1, |domain, word| match topology.masks.get(domain) {
-            Some(mask) => mask.word(word),
-            None => !topology.present.word(word),
-        })
-    }
-
-    /// Splits every part into those of its rows that are in each of so many masks.
-    fn split_by(&self, buffers: &mut Buffers, masks: usize, mask: impl Fn(usize, usize) -> u64) -> bool {
+    /// Splits every block along an axis; false if that makes too many.
+    fn split_blocks(&self, buffers: &mut Buffers, axis: Axis<'_>) -> bool {
         let words = self.rows.len();
         buffers.split.clear();
-        for part in buffers.parts.chunks_exact(words) {
-            for index in 0..masks {
+        for block in buffers.blocks.chunks_exact(words) {
+            for mask in 0..axis.masks() {
                 let start = buffers.split.len();
-                buffers.split.extend(part.iter().enumerate().map(|(word, rows)| rows & mask(index, word)));
+                buffers.split.extend(axis.rows(mask, block));
                 if buffers.split[start..].iter().all(|&rows| rows == 0) {
                     buffers.split.truncate(start);
                 }
             }
         }
-        std::mem::swap(&mut buffers.parts, &mut buffers.split);
-        buffers.parts.len() <= MAX_PARTS * words
+        std::mem::swap(&mut buffers.blocks, &mut buffers.split);
+        buffers.blocks.len() <= MAX_BLOCKS * words
     }
 
     /// Scores one row of every part and every single row, and turns raw scores into what they add to
     /// the column's.
-    fn score_parts(&self, buffers: &mut Buffers, spread_weights: &[f64]) {
-        let words = self.rows.len();
-        buffers.raws.clear();
-        let mut filled = 0;
-        for part in 0..buffers.parts.len() / words {
-            let rows = &buffers.parts[part * words..(part + 1) * words];
-            let Some(row) = members(rows).next() else { continue };
-            let raws = self.raws(row, spread_weights);
-            buffers.parts.copy_within(part * words..(part + 1) * words, filled * words);
-            buffers.raws.push(raws);
-            filled += 1;
-        }
-        buffers.parts.truncate(filled * words);
-        for (row, raws) in &mut buffers.singles {
-            *raws = self.raws(*row as usize, spread_weights);
-        }
-        let all = || buffers.raws.iter().chain(buffers.singles.iter().map(|(_, raws)| raws));
-        let range = Ranges::of(all(), self.column, self.shape.normalized.len());
-        let bonuses: Vec<i64> = all().map(|raws| self.bonus(raws, &range)).collect();
-        buffers.bonuses = bonuses;
+    fn score_parts(&self, buffers: &mut Buffers) {
+        let Buffers { parts, singles, raws, bonuses, spreading, .. } = buffers;
+        let spread = Spreading::new(self.plan, self.cluster, self.rows, self.feasible, spreading);
+        raws.clear();
+        raws.extend(parts.iter().map(|part| self.raws(part.row as usize, &spread)));
+        raws.extend(singles.iter().map(|&row| self.raws(row as usize, &spread)));
+        let ranges = self.ranges(raws);
+        bonuses.clear();
+        bonuses.extend(raws.iter().map(|raws| self.bonus(raws, &ranges)));
     }
 
-    fn raws(&self, row: usize, spread_weights: &[f64]) -> Raws {
+    fn raws(&self, row: usize, spread: &Spreading<'_>) -> Raws {
         let group = if self.column.groups.len() > 1 { self.column.kind(row).group } else { 0 };
-        Raws { group, spread: self.raw_spread(row, spread_weights), affinity: self.raw_affinity(row) }
-    }
-
-    fn raw_spread(&self, row: usize, weights: &[f64]) -> Option<i64> {
-        let index = &self.cluster.index;
-        let mut score = 0.0;
-        for (constraint, weight) in self.plan.soft.iter().zip(weights) {
-            let topology = index.topologies.get(constraint.topology);
-            let Some(domain) = topology.domain(row) else {
-                if self.plan.needs_all_keys {
-                    return None;
-                }
-                continue;
-            };
-            let count = constraint.counted.map_or(0, |counted| {
-                let set = index.sets.get(counted.set);
-                if constraint.by_host {
-                    set.count(row)
-                } else {
-                    i64::from(set.tables[counted.table].counts[domain])
-                }
-            });
-            score += domain_score(count, constraint.max_skew, *weight);
-        }
-        Some(score.round() as i64)
+        Raws { group, spread: spread.raw(row), affinity: self.raw_affinity(row) }
     }
 
     fn raw_affinity(&self, row: usize) -> i64 {
@@ -324,6 +241,28 @@ impl Choice<'_> {
                 domain.map_or(0, |domain| preference.weight * i64::from(counts[domain]))
             })
             .sum()
+    }
+
+    /// What raw scores are normalised by.
+    fn ranges(&self, all: &[Raws]) -> Ranges {
+        let mut ranges = Ranges {
+            raws: SmallVec::from_elem(0, self.shape.normalized.len()),
+            spread: (i64::MAX, 0),
+            affinity: (i64::MAX, i64::MIN),
+        };
+        for raws in all {
+            if self.column.groups.len() > 1 {
+                let group = &self.column.groups[usize::from(raws.group)];
+                for (max, &raw) in ranges.raws.iter_mut().zip(&group.raws) {
+                    *max = raw.max(*max);
+                }
+            }
+            if let Some(spread) = raws.spread {
+                ranges.spread = (ranges.spread.0.min(spread), ranges.spread.1.max(spread));
+            }
+            ranges.affinity = (ranges.affinity.0.min(raws.affinity), ranges.affinity.1.max(raws.affinity));
+        }
+        ranges
     }
 
     /// What raw scores add to the column's score.
@@ -348,12 +287,25 @@ impl Choice<'_> {
 
     /// Finds the rows with the best total: parts with the largest bonus first, so that most others
     /// need no more than a look.
-    fn best_of_parts(&self, buffers: &mut Buffers) {
+    fn best_of_parts(&self, buffers: &mut Buffers, axis: Axis<'_>) {
         let words = self.rows.len();
-        let parts = buffers.raws.len();
+        let parts = buffers.parts.len();
+        let largest = i64::from(self.column.max());
         let mut best = i64::MIN;
-        for ((row, _), bonus) in buffers.singles.iter().zip(&buffers.bonuses[parts..]) {
-            let row = *row as usize;
+        buffers.order.clear();
+        buffers.order.extend((0..parts).map(|part| (-buffers.bonuses[part], part as u32)));
+        buffers.order.sort_unstable();
+        for &(negative, part) in &buffers.order {
+            let (part, bonus) = (buffers.parts[part as usize], -negative);
+            if largest + bonus < best {
+                break;
+            }
+            let block = &buffers.blocks[part.block as usize * words..][..words];
+            let rows = axis.rows(part.mask as usize, block);
+            best = self.best_by_column(rows, bonus, best, &mut buffers.ties);
+        }
+        for (&row, bonus) in buffers.singles.iter().zip(&buffers.bonuses[parts..]) {
+            let row = row as usize;
             let total = self.column.score(row) + bonus;
             if total > best {
                 buffers.ties.fill(0);
@@ -363,44 +315,52 @@ impl Choice<'_> {
                 buffers.ties[row / 64] |= 1 << (row % 64);
             }
         }
-        buffers.order.clear();
-        buffers.order.extend((0..parts).map(|part| (-buffers.bonuses[part], part as u32)));
-        buffers.order.sort_unstable();
-        for &(negative, part) in &buffers.order {
-            let rows = &buffers.parts[part as usize * words..(part as usize + 1) * words];
-            best = self.best_by_column(rows, -negative, best, &mut buffers.ties);
-        }
     }
 }
 
-const NOTHING: Raws = Raws { group: 0, spread: None, affinity: 0 };
+/// Along what blocks of rows are split.
+#[derive(Clone, Copy)]
+enum Axis<'a> {
+    /// Not at all.
+    All,
+    /// By raw scores of scope Node.
+    Groups(&'a [Group]),
+    /// By domains, nodes without one being the last.
+    Topology(&'a Topology),
+}
+
+impl<'a> Axis<'a> {
+    /// Into how many parts a block can be split.
+    fn masks(self) -> usize {
+        match self {
+            Axis::All => 1,
+            Axis::Groups(groups) => groups.len(),
+            Axis::Topology(topology) => topology.masks.len() + usize::from(!topology.is_everywhere),
+        }
+    }
+
+    /// The rows of a block that are in a mask.
+    fn rows<'b>(self, mask: usize, block: &'b [u64]) -> impl Iterator<Item = u64> + 'b
+    where
+        'a: 'b,
+    {
+        let (mask, inverted): (&[u64], bool) = match self {
+            Axis::All => (block, false),
+            Axis::Groups(groups) => (groups[mask].rows.words(), false),
+            Axis::Topology(topology) => match topology.masks.get(mask) {
+                Some(mask) => (mask.words(), false),
+                None => (topology.present.words(), true),
+            },
+        };
+        let flip = if inverted { u64::MAX } else { 0 };
+        debug_assert!(mask.len() >= block.len(), "masks cover all rows");
+        block.iter().zip(mask).map(move |(rows, mask)| rows & (mask ^ flip))
+    }
+}
 
 /// What raw scores are normalised by.
 struct Ranges {
     raws: SmallVec<[i64; 2]>,
     spread: (i64, i64),
     affinity: (i64, i64),
-}
-
-impl Ranges {
-    fn of<'a>(all: impl Iterator<Item = &'a Raws>, column: &Column, normalized: usize) -> Ranges {
-        let mut ranges = Ranges {
-            raws: SmallVec::from_elem(0, normalized),
-            spread: (i64::MAX, 0),
-            affinity: (i64::MAX, i64::MIN),
-        };
-        for raws in all {
-            if column.groups.len() > 1 {
-                let group = &column.groups[usize::from(raws.group)];
-                for (max, &raw) in ranges.raws.iter_mut().zip(&group.raws) {
-                    *max = raw.max(*max);
-                }
-            }
-            if let Some(spread) = raws.spread {
-                ranges.spread = (ranges.spread.0.min(spread), ranges.spread.1.max(spread));
-            }
-            ranges.affinity = (ranges.affinity.0.min(raws.affinity), ranges.affinity.1.max(raws.affinity));
-        }
-        ranges
-    }
 }

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::nominated::NominatedColumn;
 
-use crate::bitset::{Bitset, ones};
+use crate::bitset::{Bitset, ones, select};
 
 /// The verdict on a node that all filters of the column pass.
 pub(crate) const PASSES: u8 = u8::MAX;
@@ -46,8 +46,12 @@ pub(crate) struct Column {
     /// Per 64 rows: the largest score, and the rows that have it.
     block_max: Vec<i16>,
     block_best: Vec<u64>,
+    /// Per 64 rows: how many have the largest score.
+    block_count: Vec<u8>,
     /// Rows that pass all filters of the column.
     pub(crate) feasible: Bitset,
+    /// How many those are.
+    pub(crate) feasible_count: usize,
     /// Rows that are rejected in a way that evicting pods may help against.
     pub(crate) helpful: Bitset,
     verdicts: Vec<u8>,
@@ -69,7 +73,10 @@ impl Column {
         self.block_max.resize(rows.div_ceil(64), INFEASIBLE);
         self.block_best.clear();
         self.block_best.resize(rows.div_ceil(64), 0);
+        self.block_count.clear();
+        self.block_count.resize(rows.div_ceil(64), 0);
         self.feasible = Bitset::with_len(rows);
+        self.feasible_count = 0;
         self.helpful = Bitset::with_len(rows);
         self.verdicts.clear();
         self.verdicts.resize(rows, PASSES);
@@ -169,17 +176,23 @@ impl Column {
         if old == score {
             return;
         }
-        self.feasible.assign(row, score >= 0);
+        if (old >= 0) != (score >= 0) {
+            self.feasible.assign(row, score >= 0);
+            self.feasible_count = if score >= 0 { self.feasible_count + 1 } else { self.feasible_count - 1 };
+        }
         let (block, bit) = (row / 64, 1u64 << (row % 64));
         let max = self.block_max[block];
         if score > max {
             self.block_max[block] = score;
             self.block_best[block] = bit;
+            self.block_count[block] = 1;
         } else if score == max && score >= 0 {
             self.block_best[block] |= bit;
+            self.block_count[block] += 1;
         } else if self.block_best[block] & bit != 0 {
             self.block_best[block] &= !bit;
-            if self.block_best[block] == 0 {
+            self.block_count[block] -= 1;
+            if self.block_count[block] == 0 {
                 self.rescan(block);
             }
         }
@@ -197,6 +210,34 @@ impl Column {
         }
         self.block_max[block] = max;
         self.block_best[block] = best;
+        self.block_count[block] = best.count_ones() as u8;
+    }
+
+    /// The largest score of all feasible rows.
+    pub(crate) fn max(&self) -> i16 {
+        self.block_max.iter().copied().max().unwrap_or(INFEASIBLE)
+    }
+
+    /// The largest score of all feasible rows, and how many have it.
+    pub(crate) fn best(&self) -> (i16, usize) {
+        let max = self.max();
+        let counts = self.block_max.iter().zip(&self.block_count);
+        let count =
+            counts.map(|(&score, &count)| if score == max { u32::from(count) } else { 0 }).sum::<u32>();
+        (max, if max >= 0 { count as usize } else { 0 })
+    }
+
+    /// The `k`-th of the rows with the largest score, counted from zero.
+    pub(crate) fn nth_best(&self, max: i16, mut k: usize) -> Option<usize> {
+        for (block, (&score, &count)) in self.block_max.iter().zip(&self.block_count).enumerate() {
+            if score == max {
+                if k < usize::from(count) {
+                    return Some(block * 64 + select(self.block_best[block], k));
+                }
+                k -= usize::from(count);
+            }
+        }
+        None
     }
 
     /// The largest score of the rows in `mask` of a block of 64 rows, all feasible, and the rows that
@@ -225,6 +266,7 @@ impl Column {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bitset::members;
     use seatrial_api::stream::Stream;
 
     #[test]
@@ -249,6 +291,14 @@ mod tests {
                 assert_eq!(ones(best).collect::<Vec<_>>(), tied.collect::<Vec<_>>());
             }
         }
+        let all = members(column.feasible.words());
+        assert_eq!(all.clone().count(), column.feasible_count);
+        let max = all.clone().map(|row| column.score(row)).max().unwrap();
+        let best: Vec<usize> = all.filter(|&row| column.score(row) == max).collect();
+        let (found, count) = column.best();
+        assert_eq!((i64::from(found), count), (max, best.len()));
+        let nth: Vec<usize> = (0..count).map(|k| column.nth_best(found, k).unwrap()).collect();
+        assert_eq!(nth, best);
         let rejected = (0..rows).filter(|&row| column.verdict(row) == 1).count();
         assert_eq!(column.rejected()[1] as usize, rejected);
     }

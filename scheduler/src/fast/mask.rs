@@ -51,6 +51,9 @@ impl<R: Removed> MaskFilter<'_, R> {
     }
 
     fn keep_present(&mut self, topology: &Topology) {
+        if topology.is_everywhere {
+            return;
+        }
         for word in 0..self.rows.len() {
             self.keep(Code::Unresolvable, word, topology.present.word(word));
         }
@@ -72,7 +75,7 @@ impl<R: Removed> MaskFilter<'_, R> {
                     }
                 }
             }
-            if !keeps_others {
+            if !keeps_others && !topology.is_everywhere {
                 for word in 0..self.rows.len() {
                     self.keep(code, word, topology.present.word(word));
                 }

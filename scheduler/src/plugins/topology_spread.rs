@@ -338,7 +338,7 @@ impl Plugin for PodTopologySpread {
             };
             score += domain_score(count, constraint.max_skew, state.weights[index]);
         }
-        score.round() as i64
+        rounded(score)
     }
 
     fn normalization(&self) -> Normalization {
@@ -389,6 +389,13 @@ pub(crate) fn domain_weight(domains: usize) -> f64 {
 /// What a domain with `count` pods adds to the raw score, in which less is better.
 pub(crate) fn domain_score(count: i64, max_skew: i64, weight: f64) -> f64 {
     count as f64 * weight + (max_skew - 1) as f64
+}
+
+/// A score that is not negative, rounded half away from zero. (Portable binaries call a function for
+/// what `f64::round` does.)
+pub(crate) fn rounded(score: f64) -> i64 {
+    let whole = score as i64;
+    whole + i64::from(score - whole as f64 >= 0.5)
 }
 
 /// A raw score relative to the smallest and the largest.
@@ -445,7 +452,7 @@ mod tests {
     fn spreading_scores_agree_with_the_worked_vectors() {
         let raws = |counts: &[i64], max_skew| -> Vec<i64> {
             let weight = domain_weight(counts.len());
-            counts.iter().map(|&count| domain_score(count, max_skew, weight).round() as i64).collect()
+            counts.iter().map(|&count| rounded(domain_score(count, max_skew, weight))).collect()
         };
         assert_eq!(raws(&[2, 1, 0], 1), [3, 2, 0]);
         assert_eq!(normalized(&[3, 2, 0]), [0, 33, 100]);

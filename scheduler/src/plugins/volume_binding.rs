@@ -251,6 +251,9 @@ impl Plugin for VolumeBinding {
     }
 
     fn reserve(&self, cluster: &mut Cluster, pod: &Arc<Pod>, node: Symbol) {
+        if !self.concerns(pod) {
+            return;
+        }
         let plan = match (pod_claims(&cluster.volumes, pod), cluster.node(node)) {
             (Ok(claims), Some(node)) if !claims.delayed.is_empty() => plan(&cluster.volumes, &claims, node),
             _ => None,

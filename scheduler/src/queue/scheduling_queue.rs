@@ -40,6 +40,8 @@ pub(crate) enum Place {
 pub(crate) struct PodEntry {
     pub(crate) pod: Arc<Pod>,
     pub(crate) place: Place,
+    /// Where the node was last seen in the visiting order.
+    pub(crate) row: u32,
     /// The profile that places it.
     pub(crate) profile: u8,
     /// The PreEnqueue plugin that holds it back.
@@ -74,6 +76,7 @@ impl PodEntry {
         PodEntry {
             pod,
             place,
+            row: u32::MAX,
             profile,
             gated_by: None,
             ticket: 0,

@@ -167,7 +167,8 @@ impl Scheduler {
         for &plugin in profile.reserve.iter().rev() {
             profile.plugin(plugin).unreserve(&mut self.cluster, pod, node);
         }
-        self.cluster.remove_pod(id, node);
+        let row = entry.row;
+        self.cluster.remove_pod(id, node, row);
     }
 
     /// Asks the victims to go: all but the last at once, the last one when they have been asked.

@@ -72,9 +72,9 @@ impl Scheduler {
         let decided = self.decide(&pod, effects.explain);
         self.busy_until = now + decide::cycle_cost(&self.configuration.cost, &pod, &decided);
         match decided.outcome {
-            Outcome::Node(node) => {
+            Outcome::Node(position) => {
                 self.queue.done();
-                self.assume(&pod, node);
+                let node = self.assume(&pod, position);
                 self.start_binding(self.busy_until, &pod, node, effects);
             }
             Outcome::NoFit(no_fit) => {
@@ -218,16 +218,19 @@ impl Scheduler {
         }
     }
 
-    /// Thinks of the pod as on the node.
-    fn assume(&mut self, pod: &Arc<Pod>, node: Symbol) {
+    /// Thinks of the pod as on the node at a position of the visiting order.
+    fn assume(&mut self, pod: &Arc<Pod>, position: usize) -> Symbol {
         let id = pod.meta.id;
         self.nominations.remove(id);
-        self.cluster.add_pod(pod, node);
-        let Some(entry) = self.pods.get_mut(&id) else { return };
+        let node = self.cluster.node_at(position).name();
+        self.cluster.add_pod(pod, node, position as u32);
+        let Some(entry) = self.pods.get_mut(&id) else { return node };
         entry.place = Place::Assumed(node);
+        entry.row = position as u32;
         let profile = &self.profiles[usize::from(entry.profile)];
         for &plugin in &profile.reserve {
             profile.plugin(plugin).reserve(&mut self.cluster, pod, node);
         }
+        node
     }
 }

@@ -85,7 +85,7 @@ impl Scheduler {
             (Some(Place::Assumed(node)), None) => {
                 let Some(entry) = self.pods.get_mut(&id) else { return };
                 let old = std::mem::replace(&mut entry.pod, pod.clone());
-                self.cluster.update_pod(&old, pod, node);
+                self.cluster.update_pod(&old, pod, node, entry.row);
             }
             (Some(_), Some(node)) => {
                 self.queue.remove(&mut self.pods, &self.profiles, id);
@@ -112,7 +112,7 @@ impl Scheduler {
 
     /// A pod is on a node of which we did not think it would be there.
     fn assigned(&mut self, now: SimTime, pod: &Arc<Pod>, node: Symbol) {
-        self.cluster.add_pod(pod, node);
+        self.cluster.add_pod(pod, node, u32::MAX);
         self.event(now, ClusterEvent::PodAdd(pod.clone()), None);
     }
 
@@ -123,10 +123,10 @@ impl Scheduler {
         entry.place = Place::Assigned(node);
         let old = std::mem::replace(&mut entry.pod, pod.clone());
         if assumed == node {
-            self.cluster.update_pod(&old, pod, node);
+            self.cluster.update_pod(&old, pod, node, entry.row);
         } else {
-            self.cluster.remove_pod(id, assumed);
-            self.cluster.add_pod(pod, node);
+            self.cluster.remove_pod(id, assumed, entry.row);
+            self.cluster.add_pod(pod, node, u32::MAX);
         }
         self.event(now, ClusterEvent::PodAdd(pod.clone()), None);
     }
@@ -134,7 +134,7 @@ impl Scheduler {
     fn assigned_pod_updated(&mut self, now: SimTime, pod: &Arc<Pod>, node: Symbol) {
         let Some(entry) = self.pods.get_mut(&pod.meta.id) else { return };
         let old = std::mem::replace(&mut entry.pod, pod.clone());
-        self.cluster.update_pod(&old, pod, node);
+        self.cluster.update_pod(&old, pod, node, entry.row);
         for change in pod_changes(&old, pod) {
             if change != PodChange::Other {
                 let event = ClusterEvent::PodUpdate { old: old.clone(), new: pod.clone(), change };
@@ -173,11 +173,11 @@ impl Scheduler {
 
     fn pod_gone(&mut self, now: SimTime, id: u32) {
         let Some(entry) = self.pods.get(&id) else { return };
-        let pod = entry.pod.clone();
+        let (pod, row) = (entry.pod.clone(), entry.row);
         match entry.place {
             Place::Assigned(node) => {
                 self.pods.remove(&id);
-                self.cluster.remove_pod(id, node);
+                self.cluster.remove_pod(id, node, row);
                 self.event(now, ClusterEvent::PodDelete { pod, up_to_priority: None }, None);
             }
             Place::Assumed(node) => {
