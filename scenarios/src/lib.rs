@@ -8,5 +8,6 @@ mod machines;
 mod schema;
 
 pub use expect::{Expectation, evaluate};
+pub use file::scheduler::read_scheduler_configuration;
 pub use file::schema;
 pub use load::{Files, Loaded, Request, load};

@@ -401,3 +401,19 @@ spec: {serviceName: nobody, selector: {matchLabels: {app: nobody}}, template: {m
     assert_eq!(loaded.config.start_unix_seconds, Timestamp::parse("2026-03-01T11:00:00Z").unwrap().seconds);
     assert_eq!(loaded.expectations.len(), 17);
 }
+
+#[test]
+fn a_scheduler_configuration_takes_the_place_of_a_policy() {
+    let head = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
+    let scenario =
+        "apiVersion: seatrial/v1\nkind: Scenario\nmetadata: {name: it}\nschedulerConfig: sub/sched.yaml\n";
+    let files = memory(&[
+        ("in/s.yaml", scenario),
+        ("in/sub/sched.yaml", &format!("{head}percentageOfNodesToScore: 30\n")),
+    ]);
+    let request = Request { scenario: Some("in/s.yaml".into()), seed: Some(3), ..Request::default() };
+    let loaded = loaded(&files, &request);
+    assert_eq!(loaded.config.scheduler.percentage_of_nodes_to_score, Some(30));
+    assert_eq!(loaded.config.scheduler.seed, 3);
+    assert_eq!(loaded.inputs, [PathBuf::from("in/s.yaml"), PathBuf::from("in/sub/sched.yaml")]);
+}

@@ -6,6 +6,8 @@ pub(crate) mod latency;
 pub(crate) mod law;
 pub(crate) mod nodes;
 pub(crate) mod pods;
+pub(crate) mod scheduler;
+mod scheduler_args;
 pub(crate) mod timeline;
 
 use std::ops::Deref;
@@ -46,6 +48,8 @@ record! {
         kubernetes_version("kubernetesVersion"): VersionField = "'1.36'",
         /// The scheduling policy, by name.
         policy("policy"): Option<Placed<Text>>,
+        /// A KubeSchedulerConfiguration file, relative to this file.
+        scheduler_config("schedulerConfig"): Option<Placed<Text>>,
         /// Pools of machines. Without pools, and without nodes in the state, there are three machines on which the manifests fit.
         nodes("nodes"): Several<nodes::Pool>,
         /// The control plane.

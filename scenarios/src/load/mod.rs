@@ -28,6 +28,7 @@ use seatrial_scheduler::config::{ClientRate, CostModel, SchedulerConfiguration};
 use seatrial_sim_core::cluster::config::{ClusterConfig, LatencyModel, Recording};
 
 use crate::expect::Expectation;
+use crate::file::scheduler::read_scheduler_configuration;
 use crate::file::{ScenarioFile, read_scenario};
 use crate::schema::{Text, nearest, one_of};
 use check::{Checker, Referent};
@@ -83,12 +84,10 @@ pub struct Loaded {
 pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded, Diagnostics> {
     let mut findings = Diagnostics::new();
     let loaded = Loader::new(files, request, &mut findings).and_then(|loader| loader.load(&mut findings));
+    findings.sort();
     match loaded {
         Some(loaded) if !findings.has_errors() => Ok(Loaded { warnings: findings, ..loaded }),
-        _ => {
-            findings.sort();
-            Err(findings)
-        }
+        _ => Err(findings),
     }
 }
 
@@ -318,19 +317,37 @@ impl<'a> Loader<'a> {
         known
     }
 
-    fn scheduler(&self, findings: &mut Diagnostics) -> Option<SchedulerConfiguration> {
-        let mut configuration = match (&self.request.policy, &self.scenario.policy) {
-            (Some(policy), _) => SchedulerConfiguration::preset(policy).or_else(|| {
+    fn scheduler(&mut self, findings: &mut Diagnostics) -> Option<SchedulerConfiguration> {
+        let mut checker = Checker::new(&self.file, findings);
+        let (policy, file) = (&self.scenario.policy, &self.scenario.scheduler_config);
+        let mut configuration = match (&self.request.policy, policy, file) {
+            (Some(policy), _, _) => SchedulerConfiguration::preset(policy).or_else(|| {
                 let error = Diagnostic::error(&COMMAND_LINE.into(), Position::NONE, &FieldPath::ROOT);
                 findings.push(unknown_policy(policy, error));
                 None
             }),
-            (None, Some(placed)) => SchedulerConfiguration::preset(&placed.value.0).or_else(|| {
-                let mut checker = Checker::new(&self.file, findings);
+            (None, Some(_), Some(file)) => {
+                checker.error(file, |error| error.expected("either policy or schedulerConfig", "both"));
+                None
+            }
+            (None, Some(placed), None) => SchedulerConfiguration::preset(&placed.value.0).or_else(|| {
                 checker.error(placed, |error| unknown_policy(&placed.value.0, error));
                 None
             }),
-            (None, None) => Some(SchedulerConfiguration::default()),
+            (None, None, Some(file)) => {
+                let path = self.folder.join(&*file.value.0);
+                match self.files.read(&path) {
+                    Ok(bytes) => {
+                        self.inputs.push(path.clone());
+                        read_scheduler_configuration(&path.display().to_string(), &bytes, findings)
+                    }
+                    Err(problem) => {
+                        checker.error(file, |error| error.message(objects::not_readable(&path, &problem)));
+                        None
+                    }
+                }
+            }
+            (None, None, None) => Some(SchedulerConfiguration::default()),
         }?;
         configuration.version = self.version;
         configuration.seed = self.request.seed.unwrap_or(self.scenario.seed);

@@ -173,13 +173,15 @@ pub(super) fn unreadable(
     mention: Mention<'_>,
     findings: &mut Diagnostics,
 ) {
-    mention.error(findings, |error| {
-        let name = path.display();
-        match problem.kind() {
-            std::io::ErrorKind::NotFound => error.message(format!("there is no file or folder {name}")),
-            _ => error.message(format!("{name} cannot be read: {problem}")),
-        }
-    });
+    mention.error(findings, |error| error.message(not_readable(path, problem)));
+}
+
+/// Why a file cannot be read.
+pub(super) fn not_readable(path: &Path, problem: &std::io::Error) -> String {
+    match problem.kind() {
+        std::io::ErrorKind::NotFound => format!("there is no file or folder {}", path.display()),
+        _ => format!("{} cannot be read: {problem}", path.display()),
+    }
 }
 
 /// The objects that a scenario may speak about.

@@ -28,6 +28,21 @@ impl<'a> Reader<'a> {
         self.findings.push(say(Diagnostic::error(&self.file, position, path)));
     }
 
+    /// Adds a warning in the same way.
+    pub(crate) fn warning(
+        &mut self,
+        position: Position,
+        path: &FieldPath<'_>,
+        say: impl FnOnce(Diagnostic) -> Diagnostic,
+    ) {
+        self.findings.push(say(Diagnostic::warning(&self.file, position, path)));
+    }
+
+    /// Lets another reader read a part of this file.
+    pub(crate) fn decode<T>(&mut self, read: impl FnOnce(&Arc<str>, &mut Diagnostics) -> T) -> T {
+        read(&self.file, self.findings)
+    }
+
     /// Says that `node` is not what was expected; always `None`, for the reader's convenience.
     pub(crate) fn wrong<T>(&mut self, node: &Node, path: &FieldPath<'_>, expected: &str) -> Option<T> {
         self.error(node.position, path, |error| error.expected(expected, node.to_string()));
@@ -93,7 +108,12 @@ pub(crate) struct Fields<'n, 'p> {
     meant: Vec<&'static str>,
 }
 
-impl Fields<'_, '_> {
+impl<'p> Fields<'_, 'p> {
+    /// The path of the field `key`.
+    pub(crate) fn key(&self, key: &'p str) -> FieldPath<'p> {
+        self.path.key(key)
+    }
+
     /// The field `key`: read, or what stands for an absent one.
     pub(crate) fn take<T: Field>(
         &self,

@@ -8,6 +8,7 @@ use seatrial_scenarios::Files;
 /// The files below a folder, by their path in it.
 pub(crate) struct Folder(PathBuf);
 
+#[allow(dead_code, reason = "no test needs all of it")]
 impl Folder {
     /// The folder of this crate.
     pub(crate) fn of_crate() -> Folder {
@@ -15,7 +16,6 @@ impl Folder {
     }
 
     /// Where a file is on the disk.
-    #[allow(dead_code, reason = "not every test writes")]
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
         self.0.join(path)
     }
