@@ -29,8 +29,8 @@ use self::state::SetState;
 use crate::Config;
 use crate::framework::{
     Adoptables, Claims, Client, Context, Controller, Event, Mode, Next, OrphanRevisions, REVISION_LABEL,
-    Replies, RetryPolicy, Runner, made_revision, may_adopt, min_ready, read_fresh, same_content,
-    sort_revisions, template_hash,
+    Replies, RetryPolicy, Runner, is_not_deleting, made_revision, may_adopt, min_ready, read_fresh,
+    same_content, sort_revisions, template_hash,
 };
 
 /// Workers of the controller.
@@ -98,10 +98,6 @@ pub(crate) struct Sync {
     victims: Vec<u32>,
     status: Option<Arc<DaemonSet>>,
     failed: bool,
-}
-
-fn is_unclaimed(pod: &Pod) -> bool {
-    !pod.meta.is_deleting()
 }
 
 impl DaemonSetController {
@@ -442,7 +438,7 @@ impl DaemonSetController {
         let new = (event.change != Change::Deleted).then_some(pod);
         let (caches, queue) = (cx.caches, &mut *cx.queue);
         let selector_of = |row| caches.daemon_sets.get(row).map(|set| &*set.selector);
-        self.adoptables.observe(old, new, is_unclaimed, selector_of, |row| queue.add(row));
+        self.adoptables.observe(old, new, is_not_deleting, selector_of, |row| queue.add(row));
         if let Some(before) = old.and_then(|old| self.manager(cx, old)) {
             cx.queue.add(before.meta.id);
         }
@@ -466,7 +462,7 @@ impl DaemonSetController {
                 *state = None;
             }
         } else if event.old.is_none() {
-            self.adoptables.put_owner(cx.caches, &set.meta, &set.selector, is_unclaimed);
+            self.adoptables.put_owner(cx.caches, &set.meta, &set.selector, is_not_deleting);
         }
         cx.queue.add(row);
     }

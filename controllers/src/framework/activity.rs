@@ -9,6 +9,11 @@ pub(crate) fn is_terminating(pod: &Pod) -> bool {
     pod.meta.is_deleting() && !pod.status.phase.is_terminal()
 }
 
+/// Whether a pod is not going away: what most controllers ask of a pod before they adopt it.
+pub(crate) fn is_not_deleting(pod: &Pod) -> bool {
+    !pod.meta.is_deleting()
+}
+
 /// Since when a pod is Ready.
 pub(crate) fn ready_since(pod: &Pod) -> Option<SimTime> {
     let ready = pod.status.conditions.get(PodConditionType::Ready);

@@ -32,7 +32,9 @@ use smallvec::SmallVec;
 
 use crate::{Config, ControllerTimer};
 
-pub(crate) use activity::{is_terminating, min_ready, next_availability, ready_since, restarts};
+pub(crate) use activity::{
+    is_not_deleting, is_terminating, min_ready, next_availability, ready_since, restarts,
+};
 pub(crate) use adoption::{Adoptables, Claims, may_adopt, read_fresh};
 pub(crate) use cache::{Caches, RowIndex, RowList};
 pub(crate) use client::Client;

@@ -39,7 +39,7 @@ use self::tracking::Count;
 use crate::Config;
 use crate::framework::{
     Adoptables, Claims, Client, Context, Controller, Event, Expectations, Mode, Next, OwnWrites, Parentage,
-    Replies, RetryPolicy, Runner, may_adopt, read_fresh,
+    Replies, RetryPolicy, Runner, is_not_deleting, may_adopt, read_fresh,
 };
 
 pub(crate) use orphans::JobOrphanController;
@@ -116,10 +116,6 @@ pub(crate) struct Sync {
     victims: Vec<Arc<Pod>>,
     count: Count,
     failed: bool,
-}
-
-fn is_unclaimed(pod: &Pod) -> bool {
-    !pod.meta.is_deleting()
 }
 
 impl JobController {
@@ -476,7 +472,7 @@ impl JobController {
         let soon = cx.now + BATCH_PERIOD;
         let (caches, queue) = (cx.caches, &mut *cx.queue);
         let selector_of = |row| caches.jobs.get(row).map(|job| &*job.selector);
-        self.adoptables.observe(old, new, is_unclaimed, selector_of, |row| queue.add_at(soon, row));
+        self.adoptables.observe(old, new, is_not_deleting, selector_of, |row| queue.add_at(soon, row));
         let job = self.manager(cx, pod);
         if let Some(before) = old.and_then(|old| self.manager(cx, old))
             && job.is_none_or(|job| job.meta.id != before.meta.id)
@@ -506,7 +502,7 @@ impl JobController {
         }
         let old = event.old.and_then(Job::of);
         if old.is_none() {
-            self.adoptables.put_owner(cx.caches, &job.meta, &job.selector, is_unclaimed);
+            self.adoptables.put_owner(cx.caches, &job.meta, &job.selector, is_not_deleting);
         }
         if tracking::is_finished(job) {
             return self.forget(row);

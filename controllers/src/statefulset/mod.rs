@@ -26,8 +26,9 @@ use self::plan::{Phase, Step, View};
 use crate::Config;
 use crate::framework::{
     Adoptables, Claims, Client, Context, Controller, Event, Mode, Next, OrphanRevisions, OwnWrites,
-    REVISION_HASH_LABEL, Replies, RetryPolicy, Revised, Runner, find_revision, made_revision, may_adopt,
-    min_ready, next_availability, next_number, read_fresh, sort_revisions, template_hash,
+    REVISION_HASH_LABEL, Replies, RetryPolicy, Revised, Runner, find_revision, is_not_deleting,
+    made_revision, may_adopt, min_ready, next_availability, next_number, read_fresh, sort_revisions,
+    template_hash,
 };
 
 /// Workers of the controller.
@@ -84,10 +85,6 @@ pub(crate) struct Sync {
     attempts: u32,
     /// Whether something failed, so that the sync is repeated.
     failed: bool,
-}
-
-fn is_unclaimed(pod: &Pod) -> bool {
-    !pod.meta.is_deleting()
 }
 
 impl StatefulSetController {
@@ -346,7 +343,7 @@ impl StatefulSetController {
         let new = (event.change != Change::Deleted).then_some(pod);
         let (caches, queue) = (cx.caches, &mut *cx.queue);
         let selector_of = |row| caches.stateful_sets.get(row).map(|set| &*set.selector);
-        self.adoptables.observe(old, new, is_unclaimed, selector_of, |row| queue.add(row));
+        self.adoptables.observe(old, new, is_not_deleting, selector_of, |row| queue.add(row));
         if let Some(before) = old.and_then(|old| self.manager(cx, old)) {
             cx.queue.add(before.meta.id);
         }
@@ -362,7 +359,7 @@ impl StatefulSetController {
         if event.change == Change::Deleted {
             self.adoptables.remove_owner(set.meta.id);
         } else if event.old.is_none() {
-            self.adoptables.put_owner(cx.caches, &set.meta, &set.selector, is_unclaimed);
+            self.adoptables.put_owner(cx.caches, &set.meta, &set.selector, is_not_deleting);
         }
         cx.queue.add(set.meta.id);
     }

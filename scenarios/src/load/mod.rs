@@ -24,8 +24,8 @@ use seatrial_api::object::Object;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
-use seatrial_scheduler::config::{ClientRate, CostModel, SchedulerConfiguration};
-use seatrial_sim_core::cluster::config::{ClusterConfig, LatencyModel, Recording};
+use seatrial_scheduler::config::SchedulerConfiguration;
+use seatrial_sim_core::cluster::config::{ClusterConfig, Recording};
 
 use crate::expect::Expectation;
 use crate::file::scheduler::read_scheduler_configuration;
@@ -182,7 +182,7 @@ impl<'a> Loader<'a> {
         let latency = latency::model(scenario.latency.as_ref());
         let client_rate_limits = scenario.control_plane.as_ref().is_none_or(|plane| plane.client_rate_limits);
         let absent_owners = owners::absent(&objects.state, &self.file, checker.findings);
-        let config = ClusterConfig {
+        let mut config = ClusterConfig {
             name: self.name(),
             seed: self.request.seed.unwrap_or(scenario.seed),
             version: self.version,
@@ -197,11 +197,12 @@ impl<'a> Loader<'a> {
             arrivals: None,
             timeline,
             faults,
-            scheduler: tuned(scheduler?, &latency, client_rate_limits),
+            scheduler: scheduler?,
             latency,
             client_rate_limits,
             recording: Recording::Full,
         };
+        config.scheduler = config.scheduler_configuration();
         unused::warn(scenario, &config, &mut Checker::new(&self.file, findings));
         Some(Loaded {
             expectations,
@@ -320,7 +321,7 @@ impl<'a> Loader<'a> {
     fn scheduler(&mut self, findings: &mut Diagnostics) -> Option<SchedulerConfiguration> {
         let mut checker = Checker::new(&self.file, findings);
         let (policy, file) = (&self.scenario.policy, &self.scenario.scheduler_config);
-        let mut configuration = match (&self.request.policy, policy, file) {
+        match (&self.request.policy, policy, file) {
             (Some(policy), _, _) => SchedulerConfiguration::preset(policy).or_else(|| {
                 let error = Diagnostic::error(&COMMAND_LINE.into(), Position::NONE, &FieldPath::ROOT);
                 findings.push(unknown_policy(policy, error));
@@ -348,10 +349,7 @@ impl<'a> Loader<'a> {
                 }
             }
             (None, None, None) => Some(SchedulerConfiguration::default()),
-        }?;
-        configuration.version = self.version;
-        configuration.seed = self.request.seed.unwrap_or(self.scenario.seed);
-        Some(configuration)
+        }
     }
 }
 
@@ -362,20 +360,6 @@ fn unknown_policy(name: &str, error: Diagnostic) -> Diagnostic {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => error.expected(one_of(&known), name),
     }
-}
-
-/// A scheduler that takes the time that the latency model gives it, and keeps to rate limits or not.
-fn tuned(
-    mut scheduler: SchedulerConfiguration,
-    latency: &LatencyModel,
-    client_rate_limits: bool,
-) -> SchedulerConfiguration {
-    let [cycle, per_node_filtered, per_node_scored] = latency.scheduling_cycle;
-    scheduler.cost = CostModel { cycle, per_node_filtered, per_node_scored, ..CostModel::default() };
-    if !client_rate_limits {
-        scheduler.client = ClientRate::Unlimited;
-    }
-    scheduler
 }
 
 fn as_node(object: &Object) -> Option<&seatrial_api::node::Node> {

@@ -306,7 +306,7 @@ impl Observed {
         endpoints: &[&Endpoint],
         world: &World<'_>,
     ) -> f64 {
-        let zone = machine.map_or(Symbol::empty(), |machine| machine.zone());
+        let zone = machine.map_or(Symbol::empty(), |machine| machine.zone);
         let node = machine.map_or(Symbol::empty(), |machine| machine.spec.name);
         let local = self.service.internal_traffic_policy == TrafficPolicy::Local;
         let usable = |wanted: &dyn Fn(&Endpoint) -> bool| -> Vec<&Endpoint> {

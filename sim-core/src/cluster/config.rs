@@ -11,6 +11,7 @@ use seatrial_api::scheduling::Taint;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, Ratio, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
+use seatrial_scheduler::config::{ClientRate, CostModel, SchedulerConfiguration};
 
 use crate::engine::dist::Distribution;
 
@@ -307,9 +308,24 @@ pub struct ClusterConfig {
     /// Whether clients keep to their rate limits.
     pub client_rate_limits: bool,
     /// The scheduler's configuration.
-    pub scheduler: seatrial_scheduler::config::SchedulerConfiguration,
+    pub scheduler: SchedulerConfiguration,
     /// What is recorded.
     pub recording: Recording,
+}
+
+impl ClusterConfig {
+    /// The scheduler's configuration with what the cluster says about it: version, seed, rate
+    /// limits, and the time that a cycle takes.
+    pub fn scheduler_configuration(&self) -> SchedulerConfiguration {
+        let [cycle, per_node_filtered, per_node_scored] = self.latency.scheduling_cycle;
+        SchedulerConfiguration {
+            version: self.version,
+            seed: self.seed,
+            client: if self.client_rate_limits { self.scheduler.client } else { ClientRate::Unlimited },
+            cost: CostModel { cycle, per_node_filtered, per_node_scored, ..self.scheduler.cost },
+            ..self.scheduler.clone()
+        }
+    }
 }
 
 /// What a run records, besides its hash and its counters.

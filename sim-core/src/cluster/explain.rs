@@ -3,6 +3,7 @@
 use seatrial_api::object::{Kind, Object};
 use seatrial_api::pod::Pod;
 use seatrial_api::symbol::Symbol;
+use seatrial_scheduler::Scheduler;
 use seatrial_scheduler::cases::{Case, CaseDecision, Play};
 
 use super::world::World;
@@ -16,11 +17,12 @@ pub(super) fn decision(world: &World, namespace: Symbol, name: &str) -> Option<C
             && !other.status.phase.is_terminal()
             && (other.node.is_some() || other.status.nominated_node.is_some())
     };
+    let other_kinds = Scheduler::WATCHED.into_iter().filter(|kind| !matches!(kind, Kind::Node | Kind::Pod));
     let case = Case {
         configuration: world.config.scheduler.clone(),
         nodes: world.api.list_typed().cloned().collect(),
         pods: world.api.list_typed::<Pod>().filter(on_nodes).cloned().collect(),
-        objects: OTHER_KINDS.iter().flat_map(|&kind| world.api.list(kind)).cloned().collect(),
+        objects: other_kinds.flat_map(|kind| world.api.list(kind)).cloned().collect(),
         owners: Vec::new(),
     };
     let mut play = Play::new(&case).ok()?;
@@ -29,16 +31,3 @@ pub(super) fn decision(world: &World, namespace: Symbol, name: &str) -> Option<C
     waiting.node = None;
     Some(play.schedule(&waiting.into()))
 }
-
-/// Kinds besides nodes and pods that a decision can depend on.
-const OTHER_KINDS: [Kind; 9] = [
-    Kind::Namespace,
-    Kind::Service,
-    Kind::ReplicaSet,
-    Kind::StatefulSet,
-    Kind::PodDisruptionBudget,
-    Kind::PersistentVolume,
-    Kind::PersistentVolumeClaim,
-    Kind::StorageClass,
-    Kind::CsiNode,
-];

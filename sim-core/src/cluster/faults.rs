@@ -160,7 +160,7 @@ impl World {
                     Target::Node(name) => machine.spec.name == *name,
                     Target::Pool(pool) => machine.spec.pool == *pool,
                     Target::Rack(rack) => machine.spec.rack == *rack,
-                    Target::Zone(zone) => machine.zone() == *zone,
+                    Target::Zone(zone) => machine.zone == *zone,
                 }
         });
         hit.map(|(row, _)| row).collect()

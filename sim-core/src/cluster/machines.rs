@@ -20,6 +20,8 @@ pub(crate) const LEASE_PERIOD: Span = Span::from_secs(10);
 pub(crate) struct MachineState {
     /// What it is.
     pub(crate) spec: Arc<NodeSpec>,
+    /// The zone it stands in, empty for none.
+    pub(crate) zone: Symbol,
     /// The row of its Node object; `None` before it registered and after the object is gone.
     pub(crate) node: Option<u32>,
     /// Whether it has power.
@@ -52,11 +54,6 @@ impl MachineState {
     /// Whether the machine runs and reaches the API server.
     pub(crate) fn is_connected(&self) -> bool {
         self.powered && self.cuts == 0
-    }
-
-    /// The zone it stands in, empty for none.
-    pub(crate) fn zone(&self) -> Symbol {
-        self.spec.labels.get(Symbol::new(LABEL_ZONE)).unwrap_or_default()
     }
 
     /// The last renewal at or before `now`.
@@ -98,8 +95,10 @@ impl Machines {
     pub(crate) fn add(&mut self, spec: Arc<NodeSpec>, lease_phase: Span) -> u32 {
         let row = self.rows.len() as u32;
         self.by_name.insert(spec.name, row);
+        let zone = spec.labels.get(Symbol::new(LABEL_ZONE)).unwrap_or_default();
         self.rows.push(MachineState {
             spec,
+            zone,
             node: None,
             powered: false,
             present: true,

@@ -59,10 +59,9 @@ impl World {
         }
         let reason =
             if change == Change::Deleted { Some("Deleted") } else { pod_change(old.as_deref(), pod) };
-        let workload = || self.api_workload(pod);
-        let workload =
-            if change == Change::Added && self.recorder.is_full() { workload() } else { Symbol::empty() };
-        self.recorder.pod(now, change, pod, machine, || workload);
+        let fresh = change == Change::Added && self.recorder.is_full();
+        let workload = if fresh { self.api_workload(pod) } else { Symbol::empty() };
+        self.recorder.pod(now, change, pod, machine, workload);
         self.count_service_pods(now, change, old.as_deref(), pod);
         let cause = match reason {
             Some(reason) if self.recorder.is_full() => {

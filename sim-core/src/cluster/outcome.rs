@@ -48,7 +48,7 @@ fn node_rows(world: &World, at: SimTime) -> Vec<NodeRow> {
         NodeRow {
             name: spec.name,
             pool: spec.pool,
-            zone: machine.zone(),
+            zone: machine.zone,
             allocatable: spec.allocatable.amounts.clone(),
             pods_capacity: spec.allocatable.pods,
             pods: record.pods,

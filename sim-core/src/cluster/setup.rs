@@ -15,8 +15,7 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::SimTime;
 use seatrial_controllers::{ClientLimits, Config as ControllerConfig, ControllerManager, ControllerTimer};
 use seatrial_node::Kubelets;
-use seatrial_scheduler::config::{ClientRate, CostModel};
-use seatrial_scheduler::{Scheduler, SchedulerConfiguration};
+use seatrial_scheduler::Scheduler;
 
 use super::behaviour::Behaviours;
 use super::config::{ClusterConfig, NodeSpec};
@@ -66,26 +65,14 @@ impl fmt::Display for SetupError {
 
 impl std::error::Error for SetupError {}
 
-/// The scheduler's own configuration with what the cluster says: version, seed, rate limits, the
-/// time that a cycle takes.
-fn scheduler_configuration(config: &ClusterConfig) -> SchedulerConfiguration {
-    let [cycle, per_node_filtered, per_node_scored] = config.latency.scheduling_cycle;
-    SchedulerConfiguration {
-        version: config.version,
-        seed: config.seed,
-        client: if config.client_rate_limits { config.scheduler.client } else { ClientRate::Unlimited },
-        cost: CostModel { cycle, per_node_filtered, per_node_scored, ..config.scheduler.cost },
-        ..config.scheduler.clone()
-    }
-}
-
 /// Puts a cluster together, up to its first instant.
-pub(super) fn build(config: ClusterConfig) -> Result<World, SetupError> {
+pub(super) fn build(mut config: ClusterConfig) -> Result<World, SetupError> {
+    config.scheduler = config.scheduler_configuration();
     let config = Arc::new(config);
     let latencies =
         Latencies::new(&config.latency).map_err(|(stage, error)| SetupError::Latency { stage, error })?;
     let behaviours = Behaviours::new(&config.profiles, &config.images).map_err(SetupError::Distribution)?;
-    let scheduler = Scheduler::new(scheduler_configuration(&config)).map_err(SetupError::Scheduler)?;
+    let scheduler = Scheduler::new(config.scheduler.clone()).map_err(SetupError::Scheduler)?;
     let controllers = ControllerManager::new(ControllerConfig {
         version: config.version,
         client_limits: if config.client_rate_limits {

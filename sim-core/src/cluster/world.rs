@@ -333,13 +333,10 @@ impl World {
         if token == NO_REPLY {
             return;
         }
-        let input_cause = cause;
         match client {
-            Client::Scheduler => self.tell_scheduler(now, Input::Reply { token, reply: &reply }, input_cause),
-            Client::Controllers => {
-                self.tell_controllers(now, Input::Reply { token, reply: &reply }, input_cause)
-            }
-            Client::Kubelet(_) => self.tell_kubelets(now, Input::Reply { token, reply: &reply }, input_cause),
+            Client::Scheduler => self.tell_scheduler(now, Input::Reply { token, reply: &reply }, cause),
+            Client::Controllers => self.tell_controllers(now, Input::Reply { token, reply: &reply }, cause),
+            Client::Kubelet(_) => self.tell_kubelets(now, Input::Reply { token, reply: &reply }, cause),
             Client::Operator | Client::Workload => {}
         }
     }
@@ -492,20 +489,7 @@ impl World {
 fn watches(watcher: Watcher, kind: Kind) -> bool {
     match watcher {
         Watcher::Controllers => true,
-        Watcher::Scheduler => matches!(
-            kind,
-            Kind::Pod
-                | Kind::Node
-                | Kind::Namespace
-                | Kind::Service
-                | Kind::ReplicaSet
-                | Kind::StatefulSet
-                | Kind::PodDisruptionBudget
-                | Kind::PersistentVolume
-                | Kind::PersistentVolumeClaim
-                | Kind::StorageClass
-                | Kind::CsiNode
-        ),
+        Watcher::Scheduler => Scheduler::WATCHED.contains(&kind),
         Watcher::Kubelets => matches!(kind, Kind::ConfigMap | Kind::Secret | Kind::PersistentVolumeClaim),
         Watcher::Proxies => kind == Kind::EndpointSlice,
     }

@@ -121,7 +121,7 @@ impl Recorder {
         change: Change,
         pod: &Pod,
         machine: Option<u32>,
-        workload: impl FnOnce() -> Symbol,
+        workload: Symbol,
     ) {
         self.account(now, change, pod, machine);
         if !self.is_full() {
@@ -129,7 +129,7 @@ impl Recorder {
         }
         if change == Change::Added {
             self.pods.resize_with(pod.meta.id as usize + 1, || rows::pod_row(pod, Symbol::empty()));
-            self.pods[pod.meta.id as usize] = rows::pod_row(pod, workload());
+            self.pods[pod.meta.id as usize] = rows::pod_row(pod, workload);
         }
         rows::update_pod_row(now, change, pod, &mut self.pods[pod.meta.id as usize]);
     }
