@@ -200,6 +200,31 @@ impl Play {
         Ok(play)
     }
 
+    /// A play that goes on from what a scheduler knows.
+    pub(crate) fn of(profile: &Profile, cluster: &Cluster, nominations: &Nominations) -> Play {
+        let mut play = Play {
+            profile: Profile { percentage_of_nodes_to_score: 100, ..profile.clone() },
+            cluster: cluster.clone(),
+            nominations: nominations.clone(),
+            nodes_of: BTreeMap::new(),
+            next_id: u32::MAX,
+            bound: 0,
+        };
+        play.cluster.refresh();
+        for node in play.cluster.nodes() {
+            let pods = node.pods().iter().map(|row| (row.pod.meta.full_name(), (row.id, node.name())));
+            play.nodes_of.extend(pods);
+        }
+        play
+    }
+
+    /// What a pod meets that is in the play already, as if it were not.
+    pub(crate) fn explain(&mut self, pod: &Arc<Pod>) -> CaseDecision {
+        self.evict(&[pod.meta.full_name()]);
+        let waiting = Pod { node: None, ..Pod::clone(pod) };
+        self.decide(&Arc::new(waiting))
+    }
+
     /// Places a pod, and lets the cluster go on from there.
     pub fn schedule(&mut self, pod: &Arc<Pod>) -> CaseDecision {
         let pod = self.numbered(pod);

@@ -338,7 +338,7 @@ impl Cluster {
         if !old.meta.is_deleting() && pod.meta.is_deleting() {
             let template = self.index.template(pod, &self.namespaces);
             self.index.pod_terminates(template, row as usize);
-            self.note_change(row, RowChangeKind::Pods);
+            self.note_change(row, RowChangeKind::PodStatus);
         }
     }
 

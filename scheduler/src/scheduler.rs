@@ -20,6 +20,7 @@ use seatrial_api::stream::Stream;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::SimTime;
 
+use crate::cases::{CaseDecision, Play};
 use crate::cluster::Cluster;
 use crate::config::{ClientRate, ConfigurationError, SchedulerConfiguration};
 use crate::fast::FastPath;
@@ -165,6 +166,15 @@ impl Scheduler {
     /// The configuration.
     pub fn configuration(&self) -> &SchedulerConfiguration {
         &self.configuration
+    }
+
+    /// What a pod would meet now if it were tried, on every node: rejections with their reasons or
+    /// scores, and what preemption could do. A pod on a node is looked at as if it were not there yet.
+    /// Nothing is changed. `None` if the scheduler does not know the pod or it is another one's.
+    pub fn explain(&self, pod: u32) -> Option<CaseDecision> {
+        let entry = self.pods.get(&pod)?;
+        let profile = &self.profiles[usize::from(self.profile_of(&entry.pod)?)];
+        Some(Play::of(profile, &self.cluster, &self.nominations).explain(&entry.pod))
     }
 
     /// How many pods wait for something to change.

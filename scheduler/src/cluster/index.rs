@@ -227,8 +227,8 @@ impl Index {
         }
         let gone = self.sets.sweep();
         for (_, template) in self.templates.iter_mut() {
-            template.member_of.retain(|(set, _)| !gone.contains(set));
-            template.looked_for_by.retain(|set| !gone.contains(set));
+            template.member_of.retain(|(set, _)| !gone.contains(*set as usize));
+            template.looked_for_by.retain(|set| !gone.contains(*set as usize));
         }
         self.kept_by_sweep = self.templates.len();
     }

@@ -261,15 +261,15 @@ impl PodSets {
     }
 
     /// Takes sets away to which nothing refers; answers with those that are gone.
-    pub(crate) fn sweep(&mut self) -> Vec<SetId> {
-        let mut gone = Vec::new();
+    pub(crate) fn sweep(&mut self) -> Bitset {
+        let mut gone = Bitset::default();
         for (id, slot) in self.sets.iter_mut().enumerate() {
             if slot.as_ref().is_some_and(|set| set.references == 0)
                 && let Some(set) = slot.take()
             {
                 self.by_content.remove(&set.content);
                 self.vacant.push(id as SetId);
-                gone.push(id as SetId);
+                gone.insert(id);
             }
         }
         gone

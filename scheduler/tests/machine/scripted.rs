@@ -7,6 +7,7 @@ use seatrial_api::scheduling::{Taint, TaintEffect};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 use seatrial_scheduler::SchedulerConfiguration;
+use seatrial_scheduler::cases::CaseOutcome;
 use seatrial_scheduler::config::CostModel;
 
 #[test]
@@ -175,4 +176,23 @@ fn a_pod_of_another_scheduler_is_left_alone_but_counts_on_its_node() {
     rig.add_pod(pod("own", 500));
     rig.settle(SimTime::from_secs(2));
     assert_eq!(rig.node_of("own"), None);
+}
+
+#[test]
+fn a_pod_can_be_explained_before_and_after_it_was_placed() {
+    let mut rig = Rig::new(SchedulerConfiguration::default());
+    rig.add_node(node("n1", 1000, 8));
+    rig.add_node(node("n2", 4000, 8));
+    rig.add_pod(pod("a", 900));
+    rig.add_pod(pod("big", 6000));
+    rig.settle(SimTime::from_secs(1));
+    let placed = rig.scheduler.explain(rig.pod("a").meta.id).unwrap();
+    let CaseOutcome::Bound(node) = placed.outcome else { panic!("it was placed") };
+    assert_eq!(Some(node.as_str()), rig.node_of("a"));
+    let scores = placed.attempts[0].scores.as_ref().unwrap();
+    assert_eq!(scores.nodes.len(), 2, "its own requests do not stand in its way");
+    let waiting = rig.scheduler.explain(rig.pod("big").meta.id).unwrap();
+    assert_eq!(waiting.outcome, CaseOutcome::Unschedulable);
+    assert_eq!(waiting.attempts[0].rejected.len(), 2);
+    assert!(rig.scheduler.explain(999).is_none());
 }
