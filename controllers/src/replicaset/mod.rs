@@ -223,16 +223,14 @@ fn active_pods(cx: &Context<'_>, set: &ReplicaSet) -> Vec<Arc<Pod>> {
 }
 
 /// The pods to delete: ranked by how many active pods of all sets of the same owner share their
-/// node, among other things.
+/// node, among other things. Of a set without owner no pod has company, as upstream has it.
 fn victims(cx: &Context<'_>, set: &ReplicaSet, pods: &[Arc<Pod>], count: usize) -> Vec<u32> {
     let active: Vec<&Pod> = pods.iter().map(|pod| &**pod).collect();
     let mut company: FxHashMap<Option<Symbol>, u32> = FxHashMap::default();
     if count < active.len() {
-        let siblings: Vec<&Arc<ReplicaSet>> = match set.meta.controller() {
-            Some(owner) => cx.caches.replica_sets.controlled_by(owner.uid).collect(),
-            None => cx.caches.replica_sets.get(set.meta.id).into_iter().collect(),
-        };
-        let related = siblings.iter().flat_map(|sibling| cx.caches.pods.controlled_by(sibling.meta.uid));
+        let owner = set.meta.controller().map(|owner| owner.uid);
+        let siblings = owner.into_iter().flat_map(|owner| cx.caches.replica_sets.controlled_by(owner));
+        let related = siblings.flat_map(|sibling| cx.caches.pods.controlled_by(sibling.meta.uid));
         for pod in related.filter(|pod| pod.is_active()) {
             *company.entry(pod.node).or_default() += 1;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{Behavior, Cluster, NAMESPACE, app, selector, template};
+use crate::cluster::{Behavior, Cluster, NAMESPACE, app, node, selector, template};
 use seatrial_api::labels::Labels;
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::object::Kind;
@@ -85,6 +85,22 @@ fn scaling_down_gives_up_pods_that_are_not_ready_first() {
     assert_eq!(pods.len(), 3);
     assert!(pods.iter().all(|pod| pod.is_ready()));
     assert_eq!(cluster.get::<ReplicaSet>(set).status, full(3, 2));
+}
+
+/// Only pods of a Deployment's sets count as company on a node (upstream
+/// `getReplicaSetsWithSameController`).
+#[test]
+fn a_set_without_owner_gives_up_its_youngest_pod_wherever_others_are() {
+    let mut cluster = Cluster::new(1);
+    let set = cluster.create(replica_set("web", 3));
+    cluster.run(1000);
+    cluster.create(node("late"));
+    cluster.patch(Kind::ReplicaSet, set, Patch::Replicas(4));
+    cluster.run(10);
+    assert_eq!(cluster.active_pods().iter().filter(|pod| pod.node == Some("late".into())).count(), 1);
+    cluster.patch(Kind::ReplicaSet, set, Patch::Replicas(3));
+    cluster.run(10);
+    assert!(cluster.active_pods().iter().all(|pod| pod.node != Some("late".into())));
 }
 
 #[test]
