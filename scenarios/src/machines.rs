@@ -217,6 +217,18 @@ mod tests {
     }
 
     #[test]
+    fn the_page_about_scenarios_has_the_table_of_machine_types() {
+        let page = include_str!("../../docs/scenario.md");
+        for machine in MACHINE_TYPES {
+            let gpus = if machine.gpus > 0 { machine.gpus.to_string() } else { String::new() };
+            let (memory, price) = (machine.memory_mib / 1_024, machine.micro_usd_per_hour as f64 / 1e6);
+            let MachineType { name, arch, cores, pods, .. } = machine;
+            let row = format!("| `{name}` | {arch} | {cores} | {memory} GiB | {pods} | {gpus} | {price} |");
+            assert!(page.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
     fn chosen_machines_are_large_enough_and_no_larger() {
         let demand = |largest: (i64, i64), total: (i64, i64), pods| Demand {
             largest: Resources::of(MilliCpu(largest.0), Bytes(largest.1 * GIB)),

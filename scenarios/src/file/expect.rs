@@ -170,7 +170,7 @@ record! {
 }
 
 record! {
-    /// Whether Deployments have the condition Available, at every instant between `after` plus `within` and `before`.
+    /// Whether all replicas that Deployments ask for are available, at every instant between `after` plus `within` and `before`.
     pub(crate) struct DeploymentsExpect {
         /// The name of the expectation.
         name("name"): Placed<Name>,
@@ -192,7 +192,7 @@ record! {
 choice! {
     /// The condition of Deployments.
     pub(crate) enum AvailableWord {
-        /// As many replicas as the rollout strategy demands are available.
+        /// All replicas that it asks for are available.
         Available = "Available",
     }
 }

@@ -132,14 +132,14 @@ impl Field for Amounts {
     fn schema(definitions: &mut Definitions) -> JsonSchema {
         definitions.shared("Amounts", |definitions| {
             let fields = [
-                ("cpu", MilliCpu::schema(definitions)),
-                ("memory", Bytes::schema(definitions)),
-                ("ephemeral-storage", Bytes::schema(definitions)),
-                ("pods", u32::schema(definitions)),
+                ("cpu", MilliCpu::schema(definitions).described("CPU.")),
+                ("memory", Bytes::schema(definitions).described("Memory.")),
+                ("ephemeral-storage", Bytes::schema(definitions).described("Local storage.")),
+                ("pods", u32::schema(definitions).described("Places for pods.")),
             ];
             let extended = mapping([("^hugepages-|/", Bytes::schema(definitions).into_value())]);
             JsonSchema::of_type("object")
-                .described("Amounts of resources by their Kubernetes names.")
+                .described("Amounts of resources by their Kubernetes names: these, and extended resources such as nvidia.com/gpu or hugepages-2Mi.")
                 .with("properties", mapping(fields.map(|(key, schema)| (key, schema.into_value()))))
                 .with("patternProperties", extended)
                 .with("additionalProperties", Value::Bool(false))

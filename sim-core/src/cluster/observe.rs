@@ -265,7 +265,7 @@ impl World {
     /// A component decided something: a row, and the count of evictions.
     pub(super) fn decided(&mut self, now: SimTime, decision: Decision, cause: Cause) -> Cause {
         match decision.reason {
-            "Preempted" => self.recorder.evictions.preemption += 1,
+            "Preempted" => self.recorder.preempted(decision.object.id),
             "TaintManagerEviction" if !decision.message.starts_with("Cancelling") => {
                 self.recorder.evictions.taint += 1
             }

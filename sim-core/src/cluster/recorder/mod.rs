@@ -8,7 +8,7 @@ mod rows;
 mod series;
 
 use compact_str::CompactString;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use seatrial_api::object::Object;
 use seatrial_api::pod::{Pod, PodConditionType, PodPhase};
 use seatrial_api::request::Change;
@@ -61,6 +61,8 @@ pub(crate) struct Recorder {
     pub(crate) series: SeriesTable,
     pub(crate) faults: Vec<FaultRow>,
     pub(crate) evictions: Evictions,
+    /// Victims of preemption: a pod can be the victim of several, and is evicted once.
+    preempted: FxHashSet<u32>,
     /// Pods that have ended.
     pub(crate) pods_ended: u64,
     /// Pods by phase: Pending, Running, Succeeded, Failed, Unknown.
@@ -86,6 +88,7 @@ impl Recorder {
             series: SeriesTable::new(duration.divided_by(POINTS_PER_RUN)),
             faults: Vec::new(),
             evictions: Evictions::default(),
+            preempted: FxHashSet::default(),
             pods_ended: 0,
             phases: [0; 5],
             cpu_allocated: 0,
@@ -95,6 +98,13 @@ impl Recorder {
             nodes_ready: 0,
             cpu_allocatable: 0,
             memory_allocatable: 0,
+        }
+    }
+
+    /// A pod gives way to one of higher priority.
+    pub(crate) fn preempted(&mut self, pod: u32) {
+        if self.preempted.insert(pod) {
+            self.evictions.preemption += 1;
         }
     }
 
