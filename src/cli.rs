@@ -33,10 +33,25 @@ pub(crate) enum Command {
     Explain(ExplainArguments),
     /// Find the first event in which two runs differ
     Diff(DiffArguments),
+    /// The scheduling policies: which there are, and what each does
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Print the JSON Schema of scenario files, for editors
     Schema,
     /// Measure speed and memory against reference loops
     Bench(BenchArguments),
+}
+
+/// What is asked about policies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// List the policies, a line for each
+    List,
+    /// Say what a policy does: its formula, its source, its parameters
+    Show {
+        /// The policy
+        name: String,
+    },
 }
 
 /// How an answer is printed.

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => commands::test::test(&arguments),
         Command::Explain(arguments) => commands::explain::explain(&arguments),
         Command::Diff(arguments) => commands::diff::diff(&arguments),
+        Command::Policy(command) => commands::policy::policy(&command),
         Command::Schema => commands::schema::schema(),
         Command::Bench(arguments) => commands::bench::bench(&arguments),
     };

@@ -245,7 +245,7 @@ fn what_is_asked_for_goes_before_what_the_scenario_says() {
         (KubernetesVersion::V1_34, KubernetesVersion::V1_34)
     );
     assert_eq!(config.nodes.len(), 5);
-    assert!(config.scheduler.profiles[0].plugins.multi_point.disabled.contains(&"*".into()));
+    assert!(config.scheduler.profiles[0].plugins.score.disabled.contains(&"*".into()));
     assert_eq!(config.start_unix_seconds, Timestamp::parse("2026-03-01T00:00:00Z").unwrap().seconds);
     assert_eq!(loaded.inputs, [PathBuf::from("s.yaml"), PathBuf::from("app.yaml")]);
 }

@@ -335,29 +335,3 @@ impl Default for SchedulerConfiguration {
         }
     }
 }
-
-impl SchedulerConfiguration {
-    /// The names of the policies that [`SchedulerConfiguration::preset`] knows.
-    pub const PRESETS: [&'static str; 4] =
-        ["default", "least-allocated", "most-allocated", "requested-to-capacity-ratio"];
-
-    /// The configuration that a policy's name stands for: `default` is
-    /// upstream's profile, the others are NodeResourcesFit alone with one of its strategies.
-    pub fn preset(name: &str) -> Option<SchedulerConfiguration> {
-        let ramp = [(0, 0), (100, 10)].map(|(utilization, score)| ShapePoint { utilization, score });
-        let strategy = match name {
-            "default" => return Some(SchedulerConfiguration::default()),
-            "least-allocated" => ScoringStrategy::LeastAllocated,
-            "most-allocated" => ScoringStrategy::MostAllocated,
-            "requested-to-capacity-ratio" => ScoringStrategy::RequestedToCapacityRatio(ramp.to_vec()),
-            _ => return None,
-        };
-        let mut profile = ProfileConfiguration::default();
-        profile.plugins.multi_point = PluginSelection {
-            enabled: ["NodeResourcesFit", "DefaultBinder"].map(PluginReference::named).to_vec(),
-            disabled: vec!["*".into()],
-        };
-        profile.arguments.fit.strategy = strategy;
-        Some(SchedulerConfiguration { profiles: vec![profile], ..SchedulerConfiguration::default() })
-    }
-}

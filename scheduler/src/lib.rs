@@ -19,6 +19,7 @@ mod decide;
 mod fast;
 pub mod framework;
 mod plugins;
+pub mod policies;
 pub mod preemption;
 pub mod queue;
 pub mod schedule;

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use crate::config::{ConfigurationError, ProfileConfiguration, SchedulerConfiguration};
 use crate::framework::Plugin;
+use crate::policies;
 
 /// All plugins of this crate, with the arguments of a profile.
 ///
@@ -33,7 +34,7 @@ pub(crate) fn all(
     profile: &ProfileConfiguration,
 ) -> Result<Vec<Arc<dyn Plugin>>, ConfigurationError> {
     let arguments = &profile.arguments;
-    Ok(vec![
+    let mut plugins: Vec<Arc<dyn Plugin>> = vec![
         Arc::new(scheduling_gates::SchedulingGates),
         Arc::new(node_unschedulable::NodeUnschedulable),
         Arc::new(node_name::NodeName),
@@ -55,5 +56,7 @@ pub(crate) fn all(
         )),
         Arc::new(image_locality::ImageLocality),
         Arc::new(default_binder::DefaultBinder),
-    ])
+    ];
+    plugins.extend(policies::plugins(profile));
+    Ok(plugins)
 }

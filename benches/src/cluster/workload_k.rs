@@ -5,6 +5,7 @@ use std::sync::Arc;
 use seatrial_api::labels::Selector;
 use seatrial_api::units::{Bytes, MilliCpu, Ratio, Span};
 use seatrial_scheduler::SchedulerConfiguration;
+use seatrial_scheduler::config::{PluginReference, PluginSelection, ProfileConfiguration};
 use seatrial_sim_core::cluster::Simulation;
 use seatrial_sim_core::cluster::config::{ClusterConfig, LatencyModel, PodProfile};
 use seatrial_sim_core::engine::dist::Distribution;
@@ -28,10 +29,16 @@ pub fn config(node_count: u32, pods: u32) -> ClusterConfig {
         kubelet_notice: constant(152),
         ..LatencyModel::zero()
     };
-    let preset = SchedulerConfiguration::preset("least-allocated");
+    // NodeResourcesFit scores by LeastAllocated unless told otherwise.
+    let mut profile = ProfileConfiguration::default();
+    profile.plugins.multi_point = PluginSelection {
+        enabled: ["NodeResourcesFit", "DefaultBinder"].map(PluginReference::named).to_vec(),
+        disabled: vec!["*".into()],
+    };
     config.scheduler = SchedulerConfiguration {
+        profiles: vec![profile],
         percentage_of_nodes_to_score: Some(100),
-        ..preset.expect("invariant: the policy is a shipped one")
+        ..SchedulerConfiguration::default()
     };
     config.profiles = vec![PodProfile {
         namespace: None,

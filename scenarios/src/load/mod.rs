@@ -25,6 +25,7 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_scheduler::config::SchedulerConfiguration;
+use seatrial_scheduler::policies::{self, Policy};
 use seatrial_sim_core::cluster::config::{ClusterConfig, Recording};
 
 use crate::expect::Expectation;
@@ -322,7 +323,7 @@ impl<'a> Loader<'a> {
         let mut checker = Checker::new(&self.file, findings);
         let (policy, file) = (&self.scenario.policy, &self.scenario.scheduler_config);
         match (&self.request.policy, policy, file) {
-            (Some(policy), _, _) => SchedulerConfiguration::preset(policy).or_else(|| {
+            (Some(policy), _, _) => configuration_of(policy).or_else(|| {
                 let error = Diagnostic::error(&COMMAND_LINE.into(), Position::NONE, &FieldPath::ROOT);
                 findings.push(unknown_policy(policy, error));
                 None
@@ -331,7 +332,7 @@ impl<'a> Loader<'a> {
                 checker.error(file, |error| error.expected("either policy or schedulerConfig", "both"));
                 None
             }
-            (None, Some(placed), None) => SchedulerConfiguration::preset(&placed.value.0).or_else(|| {
+            (None, Some(placed), None) => configuration_of(&placed.value.0).or_else(|| {
                 checker.error(placed, |error| unknown_policy(&placed.value.0, error));
                 None
             }),
@@ -353,10 +354,14 @@ impl<'a> Loader<'a> {
     }
 }
 
+fn configuration_of(policy: &str) -> Option<SchedulerConfiguration> {
+    policies::find(policy).map(Policy::configuration)
+}
+
 fn unknown_policy(name: &str, error: Diagnostic) -> Diagnostic {
     let error = error.message(format!("there is no policy {name}"));
-    let known = SchedulerConfiguration::PRESETS;
-    match nearest(name, known) {
+    let known: Vec<&str> = policies::names().collect();
+    match nearest(name, known.iter().copied()) {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => error.expected(one_of(&known), name),
     }

@@ -56,7 +56,9 @@ impl Shape {
             shape.take_score(profile, plugin, weight);
         }
         // Scores are kept in sixteen bits.
-        let largest: i64 = profile.score.iter().map(|(_, weight)| weight.saturating_mul(100)).sum();
+        let largest =
+            |&(plugin, weight): &(PluginId, i64)| weight.saturating_mul(profile.plugin(plugin).score_max());
+        let largest = profile.score.iter().map(largest).fold(0, i64::saturating_add);
         shape.is_supported &= largest < i64::from(i16::MAX) && profile.score.iter().all(|score| score.1 >= 0);
         shape
     }

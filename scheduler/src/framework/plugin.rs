@@ -180,7 +180,13 @@ pub trait Plugin: Send + Sync {
         true
     }
 
-    /// Score: the raw score of a node, from 0 to 100 unless the plugin normalises.
+    /// The largest score that Score gives where it is not normalised. Upstream's plugins keep to 100; a
+    /// policy that scores alone may be finer, up to about 32,000.
+    fn score_max(&self) -> i64 {
+        MAX_NODE_SCORE
+    }
+
+    /// Score: the raw score of a node, from 0 to [`Plugin::score_max`] unless the plugin normalises.
     fn score(&self, cycle: Cycle<'_>, node: &NodeInfo) -> i64 {
         let _ = (cycle, node);
         0

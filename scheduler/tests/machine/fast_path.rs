@@ -24,6 +24,7 @@ use seatrial_api::units::{Bytes, MilliCpu, Span};
 use seatrial_api::workload::{ReplicaSet, ReplicaSetStatus};
 use seatrial_scheduler::SchedulerConfiguration;
 use seatrial_scheduler::config::{CostModel, DefaultConstraints, TieBreak};
+use seatrial_scheduler::policies::POLICIES;
 
 #[test]
 fn both_paths_decide_the_same_on_small_clusters() {
@@ -39,13 +40,27 @@ fn both_paths_decide_the_same_where_only_some_nodes_are_scored() {
     }
 }
 
+#[test]
+fn both_paths_decide_the_same_by_every_policy() {
+    for policy in POLICIES {
+        for seed in 0..histories(20) {
+            let mut configuration = policy.configuration();
+            configuration.seed = seed;
+            play_in(World::of(seed, 3..14, configuration), seed, 40);
+        }
+    }
+}
+
 /// More histories where everything is tested, fewer in a debug build.
 fn histories(count: u64) -> u64 {
     if std::env::var_os("SEATRIAL_FULL").is_some() { count * 10 } else { count }
 }
 
 fn play(seed: u64, nodes: std::ops::Range<u64>, operations: usize) {
-    let mut world = World::new(seed, nodes);
+    play_in(World::new(seed, nodes), seed, operations);
+}
+
+fn play_in(mut world: World, seed: u64, operations: usize) {
     for step in 0..operations {
         let what = world.operate();
         assert_equal(&world, seed, step, &what);
@@ -110,6 +125,15 @@ impl World {
             }
             _ => {}
         }
+        World::with(stream, nodes, configuration)
+    }
+
+    /// A world that is scheduled by this configuration.
+    fn of(seed: u64, nodes: std::ops::Range<u64>, configuration: SchedulerConfiguration) -> World {
+        World::with(Stream::new(seed, 1, 7), nodes, configuration)
+    }
+
+    fn with(mut stream: Stream, nodes: std::ops::Range<u64>, configuration: SchedulerConfiguration) -> World {
         let explain = stream.below(2) == 0;
         let mut rig = Rig::new(configuration);
         rig.explain = explain;
