@@ -36,6 +36,10 @@ pub(crate) enum Command {
     /// The scheduling policies: which there are, and what each does
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Place the pods of recorded scheduler cases and write every decision
+    Schedule(ScheduleArguments),
+    /// Compare with what real Kubernetes was recorded to do
+    Parity(ParityArguments),
     /// Print the JSON Schema of scenario files, for editors
     Schema,
     /// Measure speed and memory against reference loops
@@ -153,6 +157,56 @@ pub(crate) struct DiffArguments {
     pub(crate) a: PathBuf,
     /// Another one
     pub(crate) b: PathBuf,
+}
+
+/// Arguments of `schedule`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seatrial schedule tests/golden/scheduler.jsonl.gz --out decisions.jsonl
+  seatrial schedule cases.jsonl | jq '.decisions[] | {pod, outcome, node}'
+  seatrial schedule cases.jsonl --kubernetes-version 1.34
+
+A case is a line of JSON: `nodes`, `existingPods`, `objects`, `pods`, and a
+KubeSchedulerConfiguration as `config`. Every node is filtered and scored, and
+the first in name order wins a tie.")]
+pub(crate) struct ScheduleArguments {
+    /// Files of cases, plain or gzip, or folders of them
+    #[arg(required = true)]
+    pub(crate) cases: Vec<PathBuf>,
+    /// Write the decisions here instead of to stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// The Kubernetes version whose behaviour is played: 1.34 or 1.36
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kubernetes_version: Option<String>,
+}
+
+/// Arguments of `parity`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seatrial parity tests/golden/scheduler.jsonl.gz          a table by feature, 100 % or exit code 1
+  seatrial parity recordings/ --all                        every difference, not one for each case
+  seatrial parity tests/golden/ --format json | jq .kinds
+  seatrial parity cases.jsonl --out answers.jsonl          what is answered here, line by line
+
+After each pod the cluster goes on from what was recorded, so one miss does not
+lead to others. A case of the table is in the row of each of its features.")]
+pub(crate) struct ParityArguments {
+    /// Files of recordings, plain or gzip, or folders of them
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Write what is answered here, a line for each line that was read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// Print every difference, not only the first of each recording
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// The Kubernetes version whose behaviour is played: 1.34 or 1.36
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kubernetes_version: Option<String>,
 }
 
 /// Arguments of `bench`.

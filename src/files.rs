@@ -50,3 +50,11 @@ impl Files for Disk {
         std::fs::canonicalize(path).unwrap_or_else(|_| path.components().collect())
     }
 }
+
+/// Writes a file whole or not at all.
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    std::fs::write(&beside, content)?;
+    std::fs::rename(&beside, path).inspect_err(|_| drop(std::fs::remove_file(&beside)))
+}

@@ -41,6 +41,8 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => commands::explain::explain(&arguments),
         Command::Diff(arguments) => commands::diff::diff(&arguments),
         Command::Policy(command) => commands::policy::policy(&command),
+        Command::Schedule(arguments) => commands::schedule::schedule(&arguments),
+        Command::Parity(arguments) => commands::parity::parity(&arguments),
         Command::Schema => commands::schema::schema(),
         Command::Bench(arguments) => commands::bench::bench(&arguments),
     };

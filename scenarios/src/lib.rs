@@ -5,6 +5,7 @@ mod expect;
 mod file;
 mod load;
 mod machines;
+pub mod recordings;
 mod schema;
 
 pub use expect::{Expectation, evaluate};

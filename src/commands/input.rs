@@ -143,13 +143,14 @@ fn parse_span(text: &str) -> Result<seatrial_api::units::Span, Refusal> {
     duration::parse(text).map_err(|error| Refusal(format!("--for {text}: {error}")))
 }
 
-fn parse_version(text: &str) -> Result<KubernetesVersion, Refusal> {
+/// The version that an argument names.
+pub(super) fn parse_version(text: &str) -> Result<KubernetesVersion, Refusal> {
     KubernetesVersion::parse(text)
         .ok_or_else(|| Refusal(format!("--kubernetes-version {text}: expected 1.34 or 1.36")))
 }
 
 /// All findings as lines; warnings beyond a screenful are counted unless all are wanted.
-fn render(findings: &Diagnostics, all: bool) -> String {
+pub(super) fn render(findings: &Diagnostics, all: bool) -> String {
     let mut text = String::new();
     let mut hidden = 0;
     for (index, finding) in findings.iter().enumerate() {

@@ -222,7 +222,7 @@ pub fn read_scheduler_configuration(
 }
 
 impl KubeSchedulerConfiguration {
-    fn configuration(&self) -> SchedulerConfiguration {
+    pub(crate) fn configuration(&self) -> SchedulerConfiguration {
         let seconds = |seconds: u32| Span::from_secs(i64::from(seconds));
         let mut configuration = SchedulerConfiguration {
             percentage_of_nodes_to_score: self.percentage.map(|percentage| percentage as i32),

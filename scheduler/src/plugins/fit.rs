@@ -108,35 +108,42 @@ impl NodeResourcesFit {
         let (usage, derived) = (&node.usage, &pod.spec.derived);
         let (allocatable, requested) = match resource {
             ResourceName::Cpu => {
-                (usage.allocatable_cpu.get(), usage.non_zero_cpu.get() + derived.non_zero_cpu.get())
+                (usage.allocatable_cpu.get(), (usage.non_zero_cpu + derived.non_zero_cpu).get())
             }
             ResourceName::Memory => {
-                (usage.allocatable_memory.get(), usage.non_zero_memory.get() + derived.non_zero_memory.get())
+                (usage.allocatable_memory.get(), (usage.non_zero_memory + derived.non_zero_memory).get())
             }
             ResourceName::EphemeralStorage => (
                 usage.allocatable_storage.get(),
-                usage.requested_storage.get() + derived.requests.ephemeral_storage.get(),
+                (usage.requested_storage + derived.requests.ephemeral_storage).get(),
             ),
             ResourceName::Scalar(name) => {
                 let request = derived.requests.scalars.get(name);
                 if request == 0 {
                     return None;
                 }
-                (node.allocatable_scalar(name).unwrap_or(0), node.requested_scalar(name) + request)
+                (
+                    node.allocatable_scalar(name).unwrap_or(0),
+                    node.requested_scalar(name).saturating_add(request),
+                )
             }
         };
         (allocatable != 0).then_some((requested, allocatable))
     }
 }
 
-/// The share of a resource that stays free, of 100.
+/// The share of a resource that stays free, of 100. Amounts beyond 2^63 / 100 wrap, as upstream's
+/// do.
 fn least_requested(requested: i64, allocatable: i64) -> i64 {
-    if requested > allocatable { 0 } else { (allocatable - requested) * MAX_NODE_SCORE / allocatable }
+    match requested > allocatable {
+        true => 0,
+        false => allocatable.wrapping_sub(requested).wrapping_mul(MAX_NODE_SCORE).wrapping_div(allocatable),
+    }
 }
 
 /// The share of a resource that is given away, of 100.
 fn most_requested(requested: i64, allocatable: i64) -> i64 {
-    requested.min(allocatable) * MAX_NODE_SCORE / allocatable
+    requested.min(allocatable).wrapping_mul(MAX_NODE_SCORE).wrapping_div(allocatable)
 }
 
 /// The shape's value at a utilisation, times ten: piecewise linear in integers.
@@ -158,7 +165,7 @@ fn ratio_score(shape: &[ShapePoint], requested: i64, allocatable: i64) -> i64 {
     if requested > allocatable {
         return shape_value(shape, 100);
     }
-    shape_value(shape, requested * 100 / allocatable)
+    shape_value(shape, requested.wrapping_mul(100).wrapping_div(allocatable))
 }
 
 /// Whether a pod alone would fit the empty node.
@@ -193,7 +200,7 @@ impl NodeResourcesFit {
         }
         for (name, amount) in requests.scalars.iter() {
             let allocatable = node.allocatable_scalar(name).unwrap_or(0);
-            let free = allocatable - node.requested_scalar(name);
+            let free = allocatable.saturating_sub(node.requested_scalar(name));
             if amount > 0 && amount > free && !self.is_ignored(name) {
                 missing(amount > allocatable, Reason::Insufficient(name));
             }
