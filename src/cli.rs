@@ -33,6 +33,10 @@ pub(crate) enum Command {
     Explain(ExplainArguments),
     /// Find the first event in which two runs differ
     Diff(DiffArguments),
+    /// Play a scenario for every combination of factors and every seed, on all cores
+    Sweep(SweepArguments),
+    /// Say of the runs of a sweep whether they really differ
+    Compare(CompareArguments),
     /// The scheduling policies: which there are, and what each does
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -40,7 +44,7 @@ pub(crate) enum Command {
     Schedule(ScheduleArguments),
     /// Compare with what real Kubernetes was recorded to do
     Parity(ParityArguments),
-    /// Print the JSON Schema of scenario files, for editors
+    /// Print the JSON Schema of scenario and experiment files, for editors
     Schema,
     /// Measure speed and memory against reference loops
     Bench(BenchArguments),
@@ -207,6 +211,41 @@ pub(crate) struct ParityArguments {
     /// The Kubernetes version whose behaviour is played: 1.34 or 1.36
     #[arg(long, value_name = "VERSION")]
     pub(crate) kubernetes_version: Option<String>,
+}
+
+/// Arguments of `sweep`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seatrial sweep scenarios/experiments/packing-vs-spreading.yaml --out runs.csv
+  seatrial compare runs.csv --by policy")]
+pub(crate) struct SweepArguments {
+    /// The experiment file
+    pub(crate) experiment: PathBuf,
+    /// Write the table here, and not to stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// How many threads play runs; all cores if absent. The table is the same with any number
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) threads: Option<std::num::NonZeroUsize>,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seatrial compare runs.csv --by policy
+  seatrial compare runs.csv --by nodes.worker.count --baseline 8 --format json")]
+pub(crate) struct CompareArguments {
+    /// The table of a sweep
+    pub(crate) table: PathBuf,
+    /// The factor whose levels are compared; runs are paired by seed and by all other factors
+    #[arg(long, value_name = "FACTOR")]
+    pub(crate) by: String,
+    /// The level that all others are compared with; the first in the table if absent
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) baseline: Option<String>,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 /// Arguments of `bench`.

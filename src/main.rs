@@ -40,6 +40,8 @@ fn main() -> ExitCode {
         Command::Test(arguments) => commands::test::test(&arguments),
         Command::Explain(arguments) => commands::explain::explain(&arguments),
         Command::Diff(arguments) => commands::diff::diff(&arguments),
+        Command::Sweep(arguments) => commands::sweep::sweep(&arguments),
+        Command::Compare(arguments) => commands::compare::compare(&arguments),
         Command::Policy(command) => commands::policy::policy(&command),
         Command::Schedule(arguments) => commands::schedule::schedule(&arguments),
         Command::Parity(arguments) => commands::parity::parity(&arguments),

@@ -25,9 +25,11 @@
 //! ```
 
 mod amounts;
+pub mod compare;
 pub mod directory;
 pub mod explain;
 mod matrix;
+pub mod metrics;
 mod page;
 mod plots;
 mod quantiles;

@@ -12,7 +12,7 @@ const BEGIN: &str = "<!-- fields: begin -->\n";
 const END: &str = "<!-- fields: end -->\n";
 
 /// Titles of the records, in the order of the page. What is not here is spelled out where it is used.
-const TITLES: [(&str, &str); 47] = [
+const TITLES: [(&str, &str); 48] = [
     ("ScenarioFile", "The file"),
     ("Metadata", "metadata"),
     ("Pool", "nodes"),
@@ -58,6 +58,7 @@ const TITLES: [(&str, &str); 47] = [
     ("EventsExpect", "expect: events"),
     ("MetricExpect", "expect: metric"),
     ("Bounds", "Bounds"),
+    ("ExperimentFile", "The experiment file"),
     ("TimeDistribution", "Distributions"),
     ("ByteDistribution", ""),
 ];

@@ -30,6 +30,9 @@ impl Schema {
 
     /// What is wrong with `instance` by `schema`, the name of which is `place`.
     fn check(&mut self, schema: &Node, instance: &Node, place: &str) -> Result<(), String> {
+        if let Value::Bool(accepts) = schema.value {
+            return if accepts { Ok(()) } else { Err("nothing may stand here".into()) };
+        }
         for entry in schema.as_mapping().expect("a schema is a mapping").entries() {
             let value = &entry.value;
             match entry.key.as_str() {
@@ -79,6 +82,11 @@ impl Schema {
                         return Err(format!("{kept} of {:?}", results));
                     }
                 }
+                "if" => {
+                    let branch = if self.check(value, instance, place).is_ok() { "then" } else { "else" };
+                    let branch = schema.get(branch).expect("both branches").clone();
+                    self.check(&branch, instance, place)?;
+                }
                 "not" if self.check(value, instance, place).is_ok() => return Err("what must not be".into()),
                 _ => {}
             }
@@ -89,6 +97,8 @@ impl Schema {
     fn check_fields(&mut self, schema: &Node, instance: &Node, place: &str) -> Result<(), String> {
         let Some(mapping) = instance.as_mapping() else { return Ok(()) };
         let open = schema.get("patternProperties").is_some();
+        let others = schema.get("additionalProperties").filter(|others| others.as_mapping().is_some());
+        let partial = !open && schema.get("additionalProperties").is_none();
         for entry in mapping.entries() {
             match schema.at(&["properties", &entry.key]).cloned() {
                 Some(property) => {
@@ -97,6 +107,11 @@ impl Schema {
                     self.seen.insert(format!("{place}.{}", entry.key));
                 }
                 None if open && (entry.key.contains('/') || entry.key.starts_with("hugepages-")) => {}
+                None if partial => {}
+                None if others.is_some() => {
+                    let others = others.cloned().expect("just seen");
+                    self.check(&others, &entry.value, place)?;
+                }
                 None => return Err(format!("there is no field {}", entry.key)),
             }
         }
@@ -150,7 +165,8 @@ fn the_schema_accepts_what_the_reader_accepts() {
     let folder = Folder::of_crate();
     let mut schema = Schema::new();
     let everything = PathBuf::from("tests/corpus/scenario/everything.yaml");
-    for path in folder.yaml_files("library").into_iter().chain([everything]) {
+    let ready = folder.yaml_files("library").into_iter().chain(folder.yaml_files("experiments"));
+    for path in ready.chain([everything]) {
         let instance = read("instance", &folder.read(&path).expect("a readable file"));
         schema.accepts(&instance).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
@@ -159,9 +175,11 @@ fn the_schema_accepts_what_the_reader_accepts() {
 #[test]
 fn every_field_of_the_schema_is_used_by_the_example_of_everything() {
     let mut schema = Schema::new();
-    let bytes = Folder::of_crate().read(Path::new("tests/corpus/scenario/everything.yaml"));
-    let instance = read("everything", &bytes.expect("a readable file"));
-    schema.accepts(&instance).expect("an example of everything is in order");
+    for path in ["tests/corpus/scenario/everything.yaml", "experiments/packing-vs-spreading.yaml"] {
+        let bytes = Folder::of_crate().read(Path::new(path));
+        let instance = read("everything", &bytes.expect("a readable file"));
+        schema.accepts(&instance).expect("an example of everything is in order");
+    }
     let definitions = schema.root.get("$defs").and_then(Node::as_mapping).expect("definitions").clone();
     let mut unused = Vec::new();
     for definition in definitions.entries() {

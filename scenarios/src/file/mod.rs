@@ -1,6 +1,7 @@
 //! The scenario file: its fields, as records that are read strictly and described by one schema.
 
 pub(crate) mod expect;
+pub(crate) mod experiment;
 pub(crate) mod faults;
 pub(crate) mod latency;
 pub(crate) mod law;
@@ -21,7 +22,8 @@ use seatrial_api::units::Span;
 use seatrial_api::version::KubernetesVersion;
 
 use crate::schema::{
-    Definitions, Field, JsonSchema, Name, Placed, Reader, Text, choice, list, nearest, one_of, record, text,
+    Definitions, Field, JsonSchema, Name, Placed, Reader, Text, choice, list, mapping, nearest, one_of,
+    record, text,
 };
 
 /// `apiVersion` of our own files.
@@ -206,56 +208,100 @@ impl<T: Field> Field for Several<T> {
 }
 
 /// Reads a scenario. What has errors, which `findings` say, is left out; `None` if there is nothing
-/// left.
-pub(crate) fn read_scenario(file: &str, bytes: &[u8], findings: &mut Diagnostics) -> Option<ScenarioFile> {
+/// left. `change` may put other values into it before it is read.
+pub(crate) fn read_scenario(
+    file: &str,
+    bytes: &[u8],
+    findings: &mut Diagnostics,
+    change: impl FnOnce(&Node, &mut Diagnostics) -> Node,
+) -> Option<ScenarioFile> {
+    read_only(file, bytes, "Scenario", findings, change)
+}
+
+/// Reads an experiment; `None` if there are errors.
+pub(crate) fn read_experiment_file(
+    file: &str,
+    bytes: &[u8],
+    findings: &mut Diagnostics,
+) -> Option<experiment::ExperimentFile> {
+    read_only(file, bytes, "Experiment", findings, |root, _| root.clone())
+}
+
+/// Reads the one document of a file, which is of our own kind `kind`.
+fn read_only<T: Field>(
+    file: &str,
+    bytes: &[u8],
+    kind: &str,
+    findings: &mut Diagnostics,
+    change: impl FnOnce(&Node, &mut Diagnostics) -> Node,
+) -> Option<T> {
     let documents = read_documents(file, bytes, DuplicateKeys::Refused, findings);
     if documents.is_empty() && findings.has_errors() {
         return None;
     }
     let file: Arc<str> = file.into();
-    match only_scenario(&documents) {
-        Ok(root) => ScenarioFile::read(root, &FieldPath::ROOT, &mut Reader::new(&file, findings)),
+    match only_document(&documents, kind) {
+        Ok(root) => {
+            let root = change(root, findings);
+            T::read(&root, &FieldPath::ROOT, &mut Reader::new(&file, findings))
+        }
         Err((position, message)) => {
             let error = Diagnostic::error(&file, position, &FieldPath::ROOT).message(message);
-            findings
-                .push(error.hint("a scenario begins with `apiVersion: seatrial/v1` and `kind: Scenario`"));
+            let what = kind.to_lowercase();
+            let article = article(kind);
+            findings.push(error.hint(format!(
+                "{article} {what} begins with `apiVersion: {API_VERSION}` and `kind: {kind}`"
+            )));
             None
         }
     }
 }
 
+fn article(kind: &str) -> &'static str {
+    if kind.starts_with(['A', 'E', 'I', 'O']) { "an" } else { "a" }
+}
+
 /// The one document, or what is wrong with the file as a whole.
-fn only_scenario(documents: &[Node]) -> Result<&Node, (Position, String)> {
+fn only_document<'a>(documents: &'a [Node], kind: &str) -> Result<&'a Node, (Position, String)> {
+    let what = kind.to_lowercase();
     match documents {
         [] => Err((Position::START, "the file is empty".to_owned())),
-        [root] => not_a_scenario(root).map_or(Ok(root), |message| Err((root.position, message))),
+        [root] => not_of_kind(root, kind).map_or(Ok(root), |message| Err((root.position, message))),
         [_, second, ..] => {
-            Err((second.position, "a file holds one scenario, and this is a second document".to_owned()))
+            Err((second.position, format!("a file holds one {what}, and this is a second document")))
         }
     }
 }
 
-/// What a document is that is no scenario at all, so that its fields would only confuse.
-fn not_a_scenario(root: &Node) -> Option<String> {
+/// What a document is that is not of the kind at all, so that its fields would only confuse.
+fn not_of_kind(root: &Node, expected: &str) -> Option<String> {
     let word = |key| root.get(key).and_then(Node::as_str);
+    let what = expected.to_lowercase();
+    let article = article(expected);
     if root.as_mapping().is_none() {
-        return Some(format!("{root} is no scenario"));
+        return Some(format!("{root} is no {what}"));
     }
     match (word("apiVersion"), word("kind")) {
-        (Some(API_VERSION), Some(kind)) if kind != "Scenario" && nearest(kind, ["Scenario"]).is_none() => {
-            Some(format!("this is of kind {kind}, not a scenario"))
+        (Some(API_VERSION), Some(kind)) if kind != expected && nearest(kind, [expected]).is_none() => {
+            Some(format!("this is of kind {kind}, not {article} {what}"))
         }
         (Some(other), kind) if other != API_VERSION && !other.starts_with("seatrial") => {
             let kind = kind.unwrap_or("object");
-            Some(format!("this is a manifest ({other} {kind}), not a scenario"))
+            Some(format!("this is a manifest ({other} {kind}), not {article} {what}"))
         }
         _ => None,
     }
 }
 
-/// The JSON Schema of scenario files (draft 2020-12), for editors.
+/// The JSON Schema of scenario and experiment files (draft 2020-12), for editors.
 pub fn schema() -> String {
     let mut definitions = Definitions::default();
-    let root = ScenarioFile::schema(&mut definitions);
-    definitions.document("urn:seatrial:v1:scenario", "Seatrial scenario", root)
+    let scenario = ScenarioFile::schema(&mut definitions);
+    let experiment = experiment::ExperimentFile::schema(&mut definitions);
+    let is_experiment = mapping([("kind", mapping([("const", text("Experiment"))]))]);
+    let root = JsonSchema::default()
+        .with("if", mapping([("properties", is_experiment), ("required", list([text("kind")]))]))
+        .with("then", experiment.into_value())
+        .with("else", scenario.into_value());
+    definitions.document("urn:seatrial:v1", "Seatrial scenario or experiment", root)
 }

@@ -1,6 +1,7 @@
 //! From files to a cluster that can be played: reading, checking what refers to what, and filling in
 //! what nobody said.
 
+pub(crate) mod change;
 mod check;
 mod defaults;
 mod expect;
@@ -59,6 +60,9 @@ pub struct Request {
     pub policy: Option<String>,
     /// When the run starts.
     pub start: Option<Timestamp>,
+    /// Fields of the scenario that are not what its file says; made by an
+    /// [`Experiment`](crate::Experiment).
+    pub changes: Vec<change::Change>,
 }
 
 /// What is ready to be played.
@@ -84,7 +88,11 @@ pub struct Loaded {
 /// All that is wrong with the files.
 pub fn load(files: &dyn Files, request: &Request) -> Result<Loaded, Diagnostics> {
     let mut findings = Diagnostics::new();
-    let loaded = Loader::new(files, request, &mut findings).and_then(|loader| loader.load(&mut findings));
+    let mut made = Vec::new();
+    let loader = Loader::new(files, request, &mut made, &mut findings);
+    let scenario = request.scenario.as_deref().map_or(COMMAND_LINE.into(), |path| path.display().to_string());
+    let loaded = loader.and_then(|loader| loader.load(&mut findings));
+    findings = change::attribute(findings, &scenario.into(), &made);
     findings.sort();
     match loaded {
         Some(loaded) if !findings.has_errors() => Ok(Loaded { warnings: findings, ..loaded }),
@@ -121,7 +129,12 @@ struct Objects {
 }
 
 impl<'a> Loader<'a> {
-    fn new(files: &'a dyn Files, request: &'a Request, findings: &mut Diagnostics) -> Option<Loader<'a>> {
+    fn new(
+        files: &'a dyn Files,
+        request: &'a Request,
+        made: &mut Vec<change::Made<'a>>,
+        findings: &mut Diagnostics,
+    ) -> Option<Loader<'a>> {
         let (file, bytes) = match &request.scenario {
             Some(path) => {
                 let bytes = files.read(path).map_err(|problem| {
@@ -133,7 +146,11 @@ impl<'a> Loader<'a> {
             }
             None => (COMMAND_LINE.to_owned(), EMPTY_SCENARIO.as_bytes().to_vec()),
         };
-        let scenario = read_scenario(&file, &bytes, findings)?;
+        let scenario = read_scenario(&file, &bytes, findings, |root, findings| {
+            let (root, changes) = change::change(root, &request.changes, findings);
+            *made = changes;
+            root
+        })?;
         let folder = request.scenario.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         let file: Arc<str> = file.into();
         // With an unknown end, nothing can be said to lie beyond it.
