@@ -4,6 +4,7 @@
 use std::fmt;
 
 use compact_str::CompactString;
+use seatrial_api::labels::Selector;
 use seatrial_api::scheduling::{NodeSelectorTerm, PreferredNode, TopologySpreadConstraint};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Span;
@@ -297,6 +298,45 @@ pub enum ClientRate {
     },
 }
 
+/// In which order waiting pods are tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueDiscipline {
+    /// Upstream's PrioritySort: the highest priority first, then who entered the queue last longest
+    /// ago.
+    #[default]
+    Priority,
+    /// In the order of their creation, whatever their priority.
+    Fifo,
+    /// The shortest expected run time first; pods of which nobody knows it come last.
+    ShortestJobFirst,
+    /// The queue whose dominant share is smallest; a queue is a namespace, or what the label
+    /// `kueue.x-k8s.io/queue-name` names. Within a queue as `Priority`.
+    DominantResourceFairness,
+    /// The job with the best combination of alignment and little work left: policy `tetris`.
+    Tetris,
+}
+
+/// How long pods are expected to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunTimeEstimate {
+    /// In which namespaces; `None` for all.
+    pub namespace: Option<Symbol>,
+    /// Which pods; the first estimate that selects counts, and a pod's own annotation
+    /// `seatrial.dev/expected-run-time` before all.
+    pub selector: Selector,
+    /// How long.
+    pub run_time: Span,
+}
+
+/// How pods queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueConfiguration {
+    /// In which order they are tried.
+    pub discipline: QueueDiscipline,
+    /// How long they are expected to run.
+    pub run_times: Vec<RunTimeEstimate>,
+}
+
 /// The configuration of a scheduler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchedulerConfiguration {
@@ -318,6 +358,8 @@ pub struct SchedulerConfiguration {
     pub seed: u64,
     /// What a cycle costs.
     pub cost: CostModel,
+    /// How pods queue.
+    pub queue: QueueConfiguration,
 }
 
 impl Default for SchedulerConfiguration {
@@ -332,6 +374,7 @@ impl Default for SchedulerConfiguration {
             ties: TieBreak::Seeded,
             seed: 0,
             cost: CostModel::default(),
+            queue: QueueConfiguration::default(),
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::cluster::Cluster;
 use crate::config::{ClientRate, ConfigurationError, SchedulerConfiguration};
 use crate::fast::FastPath;
 use crate::framework::{Plugin, Profile};
-use crate::queue::{Nominations, Place, PodTable, SchedulingQueue};
+use crate::queue::{Nominations, Order, Place, PodTable, SchedulingQueue};
 
 use binding::{PreBinding, VictimCall};
 use cycle::Failure;
@@ -114,7 +114,11 @@ impl Scheduler {
             return Err(ConfigurationError::new("podInitialBackoffSeconds", text));
         }
         Ok(Scheduler {
-            queue: SchedulingQueue::new(configuration.pod_initial_backoff, configuration.pod_max_backoff),
+            queue: SchedulingQueue::new(
+                configuration.pod_initial_backoff,
+                configuration.pod_max_backoff,
+                Order::new(&configuration.queue),
+            ),
             fast: Some(Box::new(FastPath::new(&profiles))),
             stream: Stream::new(configuration.seed, 0, STREAM_PURPOSE),
             configuration: Arc::new(configuration),

@@ -52,6 +52,8 @@ record! {
         policy("policy"): Option<Placed<Text>>,
         /// A KubeSchedulerConfiguration file, relative to this file.
         scheduler_config("schedulerConfig"): Option<Placed<Text>>,
+        /// In which order waiting pods are tried; the policy's own order if absent.
+        queue("queue"): Option<Queue>,
         /// Pools of machines. Without pools, and without nodes in the state, there are three machines on which the manifests fit.
         nodes("nodes"): Several<nodes::Pool>,
         /// The control plane.
@@ -80,6 +82,20 @@ choice! {
     pub(crate) enum ApiVersion {
         /// The present version.
         V1 = "seatrial/v1",
+    }
+}
+
+choice! {
+    /// In which order waiting pods are tried.
+    pub(crate) enum Queue {
+        /// The highest priority first, as kube-scheduler does.
+        Priority = "priority",
+        /// In the order of their creation, whatever their priority.
+        Fifo = "fifo",
+        /// The shortest expected run time first.
+        ShortestJobFirst = "shortest-job-first",
+        /// The namespace, or queue, with the smallest dominant share.
+        DominantResourceFairness = "dominant-resource-fairness",
     }
 }
 

@@ -12,6 +12,7 @@ mod nodes;
 mod objects;
 mod owners;
 mod profiles;
+mod queue;
 mod timeline;
 mod unused;
 
@@ -215,7 +216,7 @@ impl<'a> Loader<'a> {
             arrivals: None,
             timeline,
             faults,
-            scheduler: scheduler?,
+            scheduler: queue::queue(scheduler?, scenario),
             latency,
             client_rate_limits,
             recording: Recording::Full,

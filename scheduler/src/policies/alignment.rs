@@ -5,7 +5,7 @@ use std::sync::Arc;
 use seatrial_api::pod::Pod;
 
 use super::{Policy, amounts, score_by};
-use crate::cluster::{Content, NodeInfo};
+use crate::cluster::{Cluster, Content, NodeInfo};
 use crate::framework::{Cycle, Plugin, Points, Scope};
 
 pub(super) const POLICY: Policy = Policy {
@@ -35,6 +35,15 @@ pub(super) fn alignment(pod: &Pod, node: &NodeInfo) -> f64 {
         (one.request as f64 / allocatable).min(1.0) * (one.free as f64 / allocatable)
     };
     amounts::of(pod, node).map(term).sum()
+}
+
+/// The largest alignment of a pod with a node that has room for it; `None` if none has.
+pub(crate) fn best_alignment(cluster: &Cluster, pod: &Pod) -> Option<f64> {
+    let has_room = |node: &&NodeInfo| {
+        (node.pods().len() as i64) < node.usage.allowed_pods
+            && amounts::of(pod, node).all(|one| one.request <= one.free)
+    };
+    cluster.nodes().iter().filter(has_room).map(|node| alignment(pod, node)).max_by(f64::total_cmp)
 }
 
 impl Plugin for Alignment {

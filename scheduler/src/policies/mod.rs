@@ -10,6 +10,7 @@ mod amounts;
 mod first_fit;
 mod fit_strategies;
 mod round_robin;
+mod tetris;
 mod upstream;
 mod worst_fit;
 
@@ -17,6 +18,8 @@ use std::sync::Arc;
 
 use crate::config::{PluginReference, PluginSelection, ProfileConfiguration, SchedulerConfiguration};
 use crate::framework::Plugin;
+
+pub(crate) use alignment::best_alignment;
 
 /// A policy, and what there is to know about it.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +64,7 @@ pub const POLICIES: &[&Policy] = &[
     &fit_strategies::MOST_ALLOCATED,
     &fit_strategies::REQUESTED_TO_CAPACITY_RATIO,
     &alignment::POLICY,
+    &tetris::POLICY,
 ];
 
 /// The policy of a name.

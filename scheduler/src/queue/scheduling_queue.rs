@@ -10,6 +10,7 @@ use seatrial_api::pod::Pod;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
+use super::discipline::{Lines, Order};
 use super::event::{ClusterEvent, EventKind, Interests};
 use crate::cluster::Cluster;
 use crate::framework::{EventContext, Hint, PluginId, PluginSet, Profile};
@@ -50,6 +51,8 @@ pub(crate) struct PodEntry {
     ticket: u32,
     /// When it last entered the queue.
     timestamp: SimTime,
+    /// When it first did.
+    arrival: SimTime,
     pub(crate) attempts: u32,
     unschedulable_count: u32,
     error_count: u32,
@@ -81,6 +84,7 @@ impl PodEntry {
             gated_by: None,
             ticket: 0,
             timestamp: now,
+            arrival: now,
             attempts: 0,
             unschedulable_count: 0,
             error_count: 0,
@@ -93,13 +97,14 @@ impl PodEntry {
 /// All pods that the scheduler knows, by their rows in the store.
 pub(crate) type PodTable = FxHashMap<u32, PodEntry>;
 
-/// An entry of the active heap: higher priority first, then who came first.
+/// An entry of the active heap: the lowest rank first (by default the highest priority), then who
+/// came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct ActiveKey {
-    priority: Reverse<i32>,
+pub(super) struct ActiveKey {
+    rank: i64,
     timestamp: SimTime,
     ticket: u32,
-    pod: u32,
+    pub(super) pod: u32,
 }
 
 /// An entry of a back-off heap.
@@ -123,6 +128,9 @@ pub(crate) enum Wake {
 pub(crate) struct SchedulingQueue {
     initial_backoff: Span,
     max_backoff: Span,
+    order: Order,
+    /// What takes the place of the active heap in disciplines with several lines.
+    lines: Option<Box<Lines>>,
     active: BinaryHeap<Reverse<ActiveKey>>,
     backoff: BinaryHeap<Reverse<BackoffKey>>,
     error_backoff: BinaryHeap<Reverse<BackoffKey>>,
@@ -142,8 +150,10 @@ const POOL_LIMIT: Span = Span::from_mins(5);
 const POOL_SWEEP: i64 = 30;
 
 impl SchedulingQueue {
-    pub(crate) fn new(initial_backoff: Span, max_backoff: Span) -> SchedulingQueue {
+    pub(crate) fn new(initial_backoff: Span, max_backoff: Span, order: Order) -> SchedulingQueue {
         SchedulingQueue {
+            lines: order.lines(),
+            order,
             initial_backoff,
             max_backoff,
             active: BinaryHeap::new(),
@@ -159,9 +169,15 @@ impl SchedulingQueue {
     }
 
     /// Whether some pod can be tried now. Pods backing off from a rejection can, as soon as there
-    /// is nothing else to do.
+    /// is nothing else to do; not in disciplines with several lines, which could not choose among
+    /// them.
     pub(crate) fn is_ready(&self) -> bool {
-        self.active_count + self.backoff_count > 0
+        self.active_count > 0 || self.backoff_count > 0 && self.lines.is_none()
+    }
+
+    /// Whether the order depends on the cluster as it is when a pod is taken out.
+    pub(crate) fn looks_at_cluster(&self) -> bool {
+        self.lines.is_some()
     }
 
     /// How many pods wait in the pool.
@@ -179,8 +195,13 @@ impl SchedulingQueue {
     }
 
     /// Takes the next pod out and counts the attempt.
-    pub(crate) fn pop(&mut self, pods: &mut PodTable, profiles: &[Profile]) -> Option<u32> {
-        let id = self.pop_active(pods).or_else(|| self.pop_backoff(pods))?;
+    pub(crate) fn pop(
+        &mut self,
+        pods: &mut PodTable,
+        profiles: &[Profile],
+        cluster: &Cluster,
+    ) -> Option<u32> {
+        let id = self.pop_active(pods, cluster).or_else(|| self.pop_backoff(pods))?;
         self.leave(pods, profiles, id);
         let entry = pods.get_mut(&id).expect("invariant: a queued pod is known");
         entry.place = Place::InFlight;
@@ -366,7 +387,7 @@ impl SchedulingQueue {
         entry.ticket = self.next_ticket;
         entry.place = place;
         let key = ActiveKey {
-            priority: Reverse(entry.pod.spec.priority()),
+            rank: self.order.rank(&entry.pod, entry.arrival.nanos()),
             timestamp: entry.timestamp,
             ticket: entry.ticket,
             pod: id,
@@ -374,7 +395,10 @@ impl SchedulingQueue {
         let entry = &*entry;
         match place {
             Place::Active => {
-                self.active.push(Reverse(key));
+                match &mut self.lines {
+                    Some(lines) => lines.push(&entry.pod, key),
+                    None => self.active.push(Reverse(key)),
+                }
                 self.active_count += 1;
             }
             Place::Backoff => {
@@ -421,7 +445,56 @@ impl SchedulingQueue {
         }
     }
 
-    fn pop_active(&mut self, pods: &PodTable) -> Option<u32> {
+    /// A pod is there that was not known.
+    pub(crate) fn pod_known(&mut self, pod: &Pod) {
+        if let Some(lines) = &mut self.lines {
+            lines.known(pod, 1);
+        }
+    }
+
+    /// A known pod is there no more.
+    pub(crate) fn pod_gone(&mut self, pod: &Pod) {
+        if let Some(lines) = &mut self.lines {
+            lines.known(pod, -1);
+        }
+    }
+
+    /// A known pod has a newer version.
+    pub(crate) fn pod_changed(&mut self, old: &Pod, new: &Pod) {
+        if let Some(lines) = &mut self.lines {
+            lines.known(old, -1);
+            lines.known(new, 1);
+        }
+    }
+
+    /// A pod with room on a node has a newer version.
+    pub(crate) fn placed_pod_changed(&mut self, old: &Pod, new: &Pod) {
+        if let Some(lines) = &mut self.lines {
+            lines.placed(old, -1);
+            lines.placed(new, 1);
+        }
+        self.pod_changed(old, new);
+    }
+
+    /// A pod was given room on a node.
+    pub(crate) fn pod_placed(&mut self, pod: &Pod) {
+        if let Some(lines) = &mut self.lines {
+            lines.placed(pod, 1);
+        }
+    }
+
+    /// A pod gave its room back.
+    pub(crate) fn pod_displaced(&mut self, pod: &Pod) {
+        if let Some(lines) = &mut self.lines {
+            lines.placed(pod, -1);
+        }
+    }
+
+    fn pop_active(&mut self, pods: &PodTable, cluster: &Cluster) -> Option<u32> {
+        if let Some(lines) = &mut self.lines {
+            let waits = |key: &ActiveKey| is_current(pods, key, Place::Active).then(|| &pods[&key.pod].pod);
+            return lines.pop(cluster, waits);
+        }
         while let Some(Reverse(key)) = self.active.pop() {
             if is_current(pods, &key, Place::Active) {
                 return Some(key.pod);
@@ -431,6 +504,9 @@ impl SchedulingQueue {
     }
 
     fn pop_backoff(&mut self, pods: &PodTable) -> Option<u32> {
+        if self.lines.is_some() {
+            return None;
+        }
         let key = self.backoff_head(pods, Place::Backoff)?;
         self.backoff.pop();
         Some(key.then.pod)

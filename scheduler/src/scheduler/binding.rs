@@ -169,6 +169,7 @@ impl Scheduler {
         }
         let row = entry.row;
         self.cluster.remove_pod(id, node, row);
+        self.queue.pod_displaced(pod);
     }
 
     /// Asks the victims to go: all but the last at once, the last one when they have been asked.

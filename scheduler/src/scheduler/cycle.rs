@@ -41,7 +41,10 @@ impl Scheduler {
         if let Some(failure) = self.pending.take() {
             self.conclude(now, *failure, effects);
         }
-        if let Some(id) = self.queue.pop(&mut self.pods, &self.profiles) {
+        if self.queue.looks_at_cluster() {
+            self.cluster.refresh();
+        }
+        if let Some(id) = self.queue.pop(&mut self.pods, &self.profiles, &self.cluster) {
             self.attempt(now, id, effects);
         }
     }
@@ -224,6 +227,7 @@ impl Scheduler {
         self.nominations.remove(id);
         let node = self.cluster.node_at(position).name();
         self.cluster.add_pod(pod, node, position as u32);
+        self.queue.pod_placed(pod);
         let Some(entry) = self.pods.get_mut(&id) else { return node };
         entry.place = Place::Assumed(node);
         entry.row = position as u32;

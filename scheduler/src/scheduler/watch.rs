@@ -77,6 +77,7 @@ impl Scheduler {
         match (self.pods.get(&id).map(|entry| entry.place), pod.node) {
             (None, Some(node)) => {
                 self.pods.insert(id, PodEntry::new(pod.clone(), Place::Assigned(node), 0, now));
+                self.queue.pod_known(pod);
                 self.assigned(now, pod, node);
             }
             (None, None) => self.pod_waits(now, pod),
@@ -86,13 +87,15 @@ impl Scheduler {
                 let Some(entry) = self.pods.get_mut(&id) else { return };
                 let old = std::mem::replace(&mut entry.pod, pod.clone());
                 self.cluster.update_pod(&old, pod, node, entry.row);
+                self.queue.placed_pod_changed(&old, pod);
             }
             (Some(_), Some(node)) => {
                 self.queue.remove(&mut self.pods, &self.profiles, id);
                 self.nominations.remove(id);
                 let Some(entry) = self.pods.get_mut(&id) else { return };
-                entry.pod = pod.clone();
+                let old = std::mem::replace(&mut entry.pod, pod.clone());
                 entry.place = Place::Assigned(node);
+                self.queue.pod_changed(&old, pod);
                 self.assigned(now, pod, node);
             }
             (Some(_), None) => self.waiting_pod_updated(now, pod),
@@ -104,6 +107,7 @@ impl Scheduler {
         let Some(profile) = self.profile_of(pod) else { return };
         let id = pod.meta.id;
         self.pods.insert(id, PodEntry::new(pod.clone(), Place::Dropped, profile, now));
+        self.queue.pod_known(pod);
         self.queue.enqueue(&mut self.pods, &self.profiles, id, Place::Active);
         if let Some(node) = pod.status.nominated_node {
             self.nominations.set(pod, node);
@@ -113,6 +117,7 @@ impl Scheduler {
     /// A pod is on a node of which we did not think it would be there.
     fn assigned(&mut self, now: SimTime, pod: &Arc<Pod>, node: Symbol) {
         self.cluster.add_pod(pod, node, u32::MAX);
+        self.queue.pod_placed(pod);
         self.event(now, ClusterEvent::PodAdd(pod.clone()), None);
     }
 
@@ -128,6 +133,7 @@ impl Scheduler {
             self.cluster.remove_pod(id, assumed, entry.row);
             self.cluster.add_pod(pod, node, u32::MAX);
         }
+        self.queue.placed_pod_changed(&old, pod);
         self.event(now, ClusterEvent::PodAdd(pod.clone()), None);
     }
 
@@ -135,6 +141,7 @@ impl Scheduler {
         let Some(entry) = self.pods.get_mut(&pod.meta.id) else { return };
         let old = std::mem::replace(&mut entry.pod, pod.clone());
         self.cluster.update_pod(&old, pod, node, entry.row);
+        self.queue.placed_pod_changed(&old, pod);
         for change in pod_changes(&old, pod) {
             if change != PodChange::Other {
                 let event = ClusterEvent::PodUpdate { old: old.clone(), new: pod.clone(), change };
@@ -148,6 +155,7 @@ impl Scheduler {
         let id = pod.meta.id;
         let Some(entry) = self.pods.get_mut(&id) else { return };
         let old = std::mem::replace(&mut entry.pod, pod.clone());
+        self.queue.pod_changed(&old, pod);
         let nominated = (old.status.nominated_node, pod.status.nominated_node);
         match nominated {
             (None, None) => self.nominations.update(pod),
@@ -174,10 +182,12 @@ impl Scheduler {
     fn pod_gone(&mut self, now: SimTime, id: u32) {
         let Some(entry) = self.pods.get(&id) else { return };
         let (pod, row) = (entry.pod.clone(), entry.row);
+        self.queue.pod_gone(&pod);
         match entry.place {
             Place::Assigned(node) => {
                 self.pods.remove(&id);
                 self.cluster.remove_pod(id, node, row);
+                self.queue.pod_displaced(&pod);
                 self.event(now, ClusterEvent::PodDelete { pod, up_to_priority: None }, None);
             }
             Place::Assumed(node) => {

@@ -1,5 +1,6 @@
 //! The scheduler as a machine: scripted by hand, and its two paths against each other.
 
+mod disciplines;
 mod fast_path;
 mod policies;
 mod rig;
