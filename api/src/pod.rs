@@ -52,7 +52,9 @@ pub enum VolumeSource {
     Disk(DiskSource),
     /// An inline CSI volume with its driver.
     Csi(Symbol),
-    /// Anything that has no influence here (downward API, projected, image …), by its field name.
+    /// The content of an image, by its reference.
+    Image(Symbol),
+    /// Anything that has no influence here (downward API, projected …), by its field name.
     Other(Symbol),
 }
 

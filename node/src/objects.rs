@@ -68,6 +68,7 @@ impl Objects {
             | VolumeSource::HostPath
             | VolumeSource::Disk(_)
             | VolumeSource::Csi(_)
+            | VolumeSource::Image(_)
             | VolumeSource::Other(_) => None,
         }
     }

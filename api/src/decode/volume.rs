@@ -7,7 +7,7 @@ use crate::symbol::Symbol;
 use crate::units::Bytes;
 
 /// Sources that have no influence on where a pod goes and when it starts.
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 19] = [
     "azureDisk",
     "azureFile",
     "cephfs",
@@ -18,7 +18,6 @@ const OTHERS: [&str; 20] = [
     "flocker",
     "gitRepo",
     "glusterfs",
-    "image",
     "nfs",
     "photonPersistentDisk",
     "portworxVolume",
@@ -74,6 +73,10 @@ pub(super) fn volume(volume: &Reader<'_>) -> Volume {
     sources.extend(volume.object("csi", |source| {
         source.known(&["readOnly", "fsType", "volumeAttributes", "nodePublishSecretRef"]);
         VolumeSource::Csi(source.required_symbol("driver"))
+    }));
+    sources.extend(volume.object("image", |source| {
+        source.known(&["pullPolicy"]);
+        VolumeSource::Image(source.symbol("reference"))
     }));
     sources.extend(disk(volume));
     for key in OTHERS {

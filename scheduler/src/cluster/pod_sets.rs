@@ -342,7 +342,7 @@ pub(crate) fn belongs(membership: &Membership, pod: &Pod, namespace_labels: Opti
             pod.meta.namespace == *namespace && selector.matches(&pod.meta.labels)
         }
         Membership::LookedFor { owner, terms } => {
-            terms.iter().all(|term| affinity::selects(term, *owner, pod, namespace_labels))
+            terms.iter().all(|term| affinity::looks_for(term, *owner, pod, namespace_labels))
         }
         Membership::Carrying { .. } => {
             let content = membership.content();

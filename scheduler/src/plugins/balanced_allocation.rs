@@ -89,7 +89,7 @@ impl Plugin for BalancedAllocation {
             }
             if let Some((given, allocatable)) = given_and_allocatable(node, resource) {
                 before.push(share(given, allocatable));
-                after.push(share(given + request, allocatable));
+                after.push(share(given.saturating_add(request), allocatable));
             }
         }
         let half = MAX_NODE_SCORE / 2;

@@ -2,7 +2,7 @@
 
 use seatrial_api::symbol::Symbol;
 
-use seatrial_api::pod::Pod;
+use seatrial_api::pod::{Pod, PodSpec, VolumeSource};
 
 use crate::cluster::{Content, NodeInfo};
 use crate::framework::{Cycle, MAX_NODE_SCORE, Plugin, Points, Scope};
@@ -28,6 +28,15 @@ fn normalized_image_name(name: Symbol) -> Symbol {
     if tagged { name } else { Symbol::new(&format!("{text}:latest")) }
 }
 
+/// The images of containers and of image volumes, as written.
+fn images(spec: &PodSpec) -> impl Iterator<Item = Symbol> + '_ {
+    let volumes = spec.volumes.iter().filter_map(|volume| match volume.source {
+        VolumeSource::Image(reference) => Some(reference),
+        _ => None,
+    });
+    spec.all_containers().map(|container| container.image).chain(volumes)
+}
+
 impl Plugin for ImageLocality {
     fn name(&self) -> &'static str {
         "ImageLocality"
@@ -43,9 +52,7 @@ impl Plugin for ImageLocality {
 
     fn reads(&self, pod: &Pod, content: &mut Content) {
         content.number(pod.spec.init_containers.len() as i64);
-        for container in pod.spec.all_containers() {
-            content.symbol(container.image);
-        }
+        images(&pod.spec).for_each(|image| content.symbol(image));
     }
 
     fn score(&self, cycle: Cycle<'_>, node: &NodeInfo) -> i64 {
@@ -56,8 +63,8 @@ impl Plugin for ImageLocality {
         let total = cycle.cluster.node_count() as f64;
         let spec = &cycle.pod.spec;
         let mut sum = 0i64;
-        for container in spec.all_containers() {
-            let name = normalized_image_name(container.image);
+        for image in images(&cycle.pod.spec) {
+            let name = normalized_image_name(image);
             if object.images().iter().any(|image| image.names.contains(&name))
                 && let Some((size, nodes)) = cycle.cluster.image(name)
             {
@@ -66,6 +73,6 @@ impl Plugin for ImageLocality {
         }
         let containers = (spec.containers.len() + spec.init_containers.len()) as i64;
         let max = MAX_CONTAINER_THRESHOLD * containers;
-        MAX_NODE_SCORE * (sum.clamp(MIN_THRESHOLD, max) - MIN_THRESHOLD) / (max - MIN_THRESHOLD)
+        MAX_NODE_SCORE * (sum.min(max).max(MIN_THRESHOLD) - MIN_THRESHOLD) / (max - MIN_THRESHOLD)
     }
 }

@@ -74,6 +74,20 @@ pub(crate) fn selects(
     in_scope && term.selector.as_ref().is_some_and(|selector| selector.matches(&pod.meta.labels))
 }
 
+/// Whether a term of the pod that is being scheduled, in namespace `owner`, looks for `pod`.
+///
+/// Upstream adds the namespaces that match a term's selector to those it names, and goes on to
+/// match the selector itself against no labels at all (`filtering.go`, which hands the term on as a
+/// copy). So a selector that the absence of labels satisfies selects every namespace.
+pub(crate) fn looks_for(
+    term: &PodAffinityTerm,
+    owner: Symbol,
+    pod: &Pod,
+    namespace_labels: Option<&Labels>,
+) -> bool {
+    selects(term, owner, pod, namespace_labels) || selects(term, owner, pod, Some(&Labels::NONE))
+}
+
 /// All terms that a pod carries, each as the set of the pods that carry it.
 pub(crate) fn carried(pod: &Pod) -> impl Iterator<Item = Membership> + '_ {
     let owner = pod.meta.namespace;
@@ -93,7 +107,7 @@ pub(crate) fn carried(pod: &Pod) -> impl Iterator<Item = Membership> + '_ {
 /// Whether a term of the incoming pod looks for an existing one.
 pub(crate) fn own_term_selects(cluster: &Cluster, term: &PodAffinityTerm, pod: &Pod, existing: &Pod) -> bool {
     let labels = cluster.namespace_labels(existing.meta.namespace);
-    selects(term, pod.meta.namespace, existing, labels)
+    looks_for(term, pod.meta.namespace, existing, labels)
 }
 
 /// Whether a term of an existing pod looks for the incoming one.

@@ -35,8 +35,13 @@ impl NodeAffinity {
     fn admits(&self, pod: &Pod, node: &Node) -> bool {
         let matches = |term: &NodeSelectorTerm| term.matches(&node.meta.labels, node.name);
         let added = self.added.required.as_ref().is_none_or(|terms| terms.iter().any(matches));
-        added && pod.node_constraint().matches(&node.meta.labels, node.name)
+        added && is_wanted(pod, node)
     }
+}
+
+/// Whether a node matches the pod's own selector and required terms.
+fn is_wanted(pod: &Pod, node: &Node) -> bool {
+    pod.node_constraint().matches(&node.meta.labels, node.name)
 }
 
 /// The required terms that count: a DaemonSet's target stands in place of the template's.
@@ -150,7 +155,7 @@ impl Plugin for NodeAffinity {
         match event {
             ClusterEvent::NodeAdd(node) => Hint::queue_if(self.admits(context.pod, node)),
             ClusterEvent::NodeUpdate { old, new, change: NodeChange::Labels } => {
-                Hint::queue_if(!self.admits(context.pod, old) && self.admits(context.pod, new))
+                Hint::queue_if(!is_wanted(context.pod, old) && self.admits(context.pod, new))
             }
             ClusterEvent::NodeUpdate { change: NodeChange::Taints, .. } => Hint::Queue,
             _ => Hint::Skip,
