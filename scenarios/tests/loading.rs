@@ -14,7 +14,7 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_scenarios::{Loaded, Request, load};
-use seatrial_scheduler::config::{ClientRate, CostModel};
+use seatrial_scheduler::config::{ClientRate, CostModel, TieBreak};
 use seatrial_sim_core::cluster::config::{Action, FaultTiming, FaultType, LatencyModel, NodeSpec, Target};
 use seatrial_sim_core::engine::dist::Distribution;
 
@@ -403,6 +403,13 @@ spec: {serviceName: nobody, selector: {matchLabels: {app: nobody}}, template: {m
 }
 
 #[test]
+fn ties_go_to_the_first_node_on_request() {
+    let config = scenario("ties: first\npolicy: least-allocated\n").config;
+    assert_eq!(config.scheduler.ties, TieBreak::First);
+    assert_eq!(config.scheduler_configuration().ties, TieBreak::First);
+}
+
+#[test]
 fn a_scheduler_configuration_takes_the_place_of_a_policy() {
     let head = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
     let scenario =
@@ -414,6 +421,6 @@ fn a_scheduler_configuration_takes_the_place_of_a_policy() {
     let request = Request { scenario: Some("in/s.yaml".into()), seed: Some(3), ..Request::default() };
     let loaded = loaded(&files, &request);
     assert_eq!(loaded.config.scheduler.percentage_of_nodes_to_score, Some(30));
-    assert_eq!(loaded.config.scheduler.seed, 3);
+    assert_eq!((loaded.config.scheduler.seed, loaded.config.scheduler.ties), (3, TieBreak::Seeded));
     assert_eq!(loaded.inputs, [PathBuf::from("in/s.yaml"), PathBuf::from("in/sub/sched.yaml")]);
 }

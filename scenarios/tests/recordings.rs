@@ -259,6 +259,10 @@ fn a_line_that_cannot_be_played_is_refused_with_its_place() {
             "cases.jsonl:2:122: config.profilez: there is no such field (did you mean profiles?)\n",
         ),
         (
+            "{\"id\": \"x\", \"pods\": [], \"config\": {\"apiVersion\": \"kubescheduler.config.k8s.io/v1\", \"kind\": \"KubeSchedulerConfiguration\", \"extenders\": [{\"urlPrefix\": \"http://x\"}]}}",
+            "cases.jsonl:2:135: config.extenders: a case is played without extenders\n",
+        ),
+        (
             "{\"id\": \"x\", \"setup\": [], \"steps\": []}",
             "cases.jsonl:2:1: kubectl transcripts are not played yet\n",
         ),

@@ -28,7 +28,7 @@ use seatrial_api::stream::Stream;
 /// A cluster to place pods in.
 #[derive(Clone, Debug, Default)]
 pub struct Case {
-    /// The scheduler's configuration; its first profile is used.
+    /// The scheduler's configuration. A pod whose scheduler is none of its profiles gets the first.
     pub configuration: SchedulerConfiguration,
     /// The nodes.
     pub nodes: Vec<Arc<Node>>,
@@ -141,7 +141,7 @@ pub struct Fact {
 /// A case in play.
 #[derive(Clone)]
 pub struct Play {
-    profile: Profile,
+    profiles: Arc<[Profile]>,
     cluster: Cluster,
     nominations: Nominations,
     nodes_of: BTreeMap<String, (u32, Symbol)>,
@@ -155,13 +155,14 @@ impl Play {
     /// # Errors
     /// If its configuration is not valid.
     pub fn new(case: &Case) -> Result<Play, ConfigurationError> {
-        let Some(profile) = case.configuration.profiles.first() else {
-            return Err(ConfigurationError::new("profiles", "at least one profile is needed"));
-        };
-        let mut profile = Profile::new(&case.configuration, profile, &[])?;
-        profile.percentage_of_nodes_to_score = 100;
+        let configuration = &case.configuration;
+        if !configuration.extenders.is_empty() {
+            return Err(ConfigurationError::new("extenders", "a case is played without extenders"));
+        }
+        let mut profiles = Profile::all(configuration, &[])?;
+        profiles.iter_mut().for_each(|profile| profile.percentage_of_nodes_to_score = 100);
         let mut play = Play {
-            profile,
+            profiles: profiles.into(),
             cluster: Cluster::new(),
             nominations: Nominations::default(),
             nodes_of: BTreeMap::new(),
@@ -203,7 +204,7 @@ impl Play {
     /// A play that goes on from what a scheduler knows.
     pub(crate) fn of(profile: &Profile, cluster: &Cluster, nominations: &Nominations) -> Play {
         let mut play = Play {
-            profile: Profile { percentage_of_nodes_to_score: 100, ..profile.clone() },
+            profiles: [Profile { percentage_of_nodes_to_score: 100, ..profile.clone() }].into(),
             cluster: cluster.clone(),
             nominations: nominations.clone(),
             nodes_of: BTreeMap::new(),
@@ -247,6 +248,10 @@ impl Play {
         decision
     }
 
+    fn profile(&self, pod: &Pod) -> &Profile {
+        profile_of(&self.profiles, pod)
+    }
+
     /// A pod with a row of its own, which cases do not bring along.
     fn numbered(&mut self, pod: &Arc<Pod>) -> Arc<Pod> {
         let mut pod = Pod::clone(pod);
@@ -262,8 +267,9 @@ impl Play {
 
     fn decide(&mut self, pod: &Arc<Pod>) -> CaseDecision {
         let name = pod.meta.full_name();
-        for &plugin in &self.profile.pre_enqueue {
-            let plugin = self.profile.plugin(plugin);
+        let profile = self.profile(pod);
+        for &plugin in &profile.pre_enqueue {
+            let plugin = profile.plugin(plugin);
             if let Some(reason) = plugin.pre_enqueue(pod) {
                 let outcome = CaseOutcome::Gated(format!("{}: {reason}", plugin.name()));
                 return CaseDecision { pod: name, outcome, attempts: Vec::new() };
@@ -292,7 +298,7 @@ impl Play {
     fn attempt(&self, pod: &Arc<Pod>) -> Attempt {
         let view = View {
             cluster: &self.cluster,
-            profile: &self.profile,
+            profile: self.profile(pod),
             nominations: &self.nominations,
             pod,
             explain: true,
@@ -300,7 +306,7 @@ impl Play {
         let mut state = CycleState::default();
         let filtered = filter(view, &mut state, &mut 0);
         let name = |&position: &usize| self.cluster.node_at(position).name();
-        let mut attempt = self.describe(&filtered.diagnosis);
+        let mut attempt = describe(view.profile, &filtered.diagnosis);
         attempt.feasible = filtered.feasible.iter().map(name).collect();
         attempt.feasible.sort_unstable();
         match filtered.feasible[..] {
@@ -310,7 +316,7 @@ impl Play {
                 let scores = score(view, &mut state, &filtered.feasible);
                 attempt.top = best_positions(&filtered.feasible, &scores.totals).iter().map(name).collect();
                 attempt.top.sort_unstable();
-                let plugins = scores.plugins.iter().map(|&plugin| self.profile.plugin(plugin).name());
+                let plugins = scores.plugins.iter().map(|&plugin| view.profile.plugin(plugin).name());
                 attempt.scores = Some(ScoreTable {
                     plugins: plugins.collect(),
                     nodes: filtered.feasible.iter().map(name).zip(scores.weighted).collect(),
@@ -318,28 +324,6 @@ impl Play {
             }
         }
         attempt
-    }
-
-    fn describe(&self, diagnosis: &Diagnosis) -> Attempt {
-        let mut rejected = BTreeMap::new();
-        for rejection in &diagnosis.rejections {
-            let mut reasons: Vec<String> = rejection.reasons.iter().map(ToString::to_string).collect();
-            reasons.sort_unstable();
-            let plugin = self.profile.plugin(rejection.plugin).name();
-            rejected.insert(rejection.node, Rejection { plugin, code: rejection.code, reasons });
-        }
-        let absent = diagnosis.absent.as_ref().map(|absent| Rejection {
-            plugin: absent.plugin.map_or("", |plugin| self.profile.plugin(plugin).name()),
-            code: absent.code,
-            reasons: vec![absent.reason.to_string()],
-        });
-        Attempt {
-            rejected,
-            absent,
-            rejectors: self.profile.names(diagnosis.rejectors),
-            pre_filter_message: diagnosis.pre_filter_message.clone(),
-            ..Attempt::default()
-        }
     }
 
     fn describe_failure(
@@ -379,8 +363,10 @@ impl Play {
     fn advance(&mut self, pod: &Arc<Pod>, fact: &Fact) {
         self.evict(&fact.victims);
         let Some(node) = fact.node else { return };
-        for &plugin in &self.profile.reserve {
-            self.profile.plugin(plugin).reserve(&mut self.cluster, pod, node);
+        let profiles = self.profiles.clone();
+        let profile = profile_of(&profiles, pod);
+        for &plugin in &profile.reserve {
+            profile.plugin(plugin).reserve(&mut self.cluster, pod, node);
         }
         let mut running = Pod::clone(pod);
         running.node = Some(node);
@@ -396,6 +382,34 @@ impl Play {
                 self.cluster.remove_pod(id, node, u32::MAX);
             }
         }
+    }
+}
+
+fn profile_of<'a>(profiles: &'a [Profile], pod: &Pod) -> &'a Profile {
+    let own = profiles.iter().find(|profile| profile.scheduler_name == pod.spec.scheduler_name);
+    own.unwrap_or(&profiles[0])
+}
+
+/// What filtering found out, as a case shows it.
+fn describe(profile: &Profile, diagnosis: &Diagnosis) -> Attempt {
+    let mut rejected = BTreeMap::new();
+    for rejection in &diagnosis.rejections {
+        let mut reasons: Vec<String> = rejection.reasons.iter().map(ToString::to_string).collect();
+        reasons.sort_unstable();
+        let plugin = profile.plugin(rejection.plugin).name();
+        rejected.insert(rejection.node, Rejection { plugin, code: rejection.code, reasons });
+    }
+    let absent = diagnosis.absent.as_ref().map(|absent| Rejection {
+        plugin: absent.plugin.map_or("", |plugin| profile.plugin(plugin).name()),
+        code: absent.code,
+        reasons: vec![absent.reason.to_string()],
+    });
+    Attempt {
+        rejected,
+        absent,
+        rejectors: profile.names(diagnosis.rejectors),
+        pre_filter_message: diagnosis.pre_filter_message.clone(),
+        ..Attempt::default()
     }
 }
 

@@ -13,7 +13,9 @@ use seatrial_api::version::KubernetesVersion;
 /// What is wrong in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigurationError {
-    /// The field's path inside a profile.
+    /// The field's path in a `KubeSchedulerConfiguration`, as in
+    /// `profiles[0].plugins.score.enabled[2].name`; arguments by the name of their plugin, as in
+    /// `profiles[0].pluginConfig[NodeResourcesFit].args.scoringStrategy`.
     pub field: CompactString,
     /// What was found and what would be right.
     pub message: String,
@@ -22,6 +24,11 @@ pub struct ConfigurationError {
 impl ConfigurationError {
     pub(crate) fn new(field: &str, message: impl Into<String>) -> ConfigurationError {
         ConfigurationError { field: field.into(), message: message.into() }
+    }
+
+    /// The same error about a field of the profile at `index`.
+    pub(crate) fn of_profile(self, index: usize) -> ConfigurationError {
+        ConfigurationError { field: compact_str::format_compact!("profiles[{index}].{}", self.field), ..self }
     }
 }
 
@@ -337,6 +344,40 @@ pub struct QueueConfiguration {
     pub run_times: Vec<RunTimeEstimate>,
 }
 
+/// A resource that an extender manages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManagedResource {
+    /// Its name.
+    pub name: Symbol,
+    /// Whether NodeResourcesFit leaves it to the extender.
+    pub ignored_by_scheduler: bool,
+}
+
+/// A service that is asked before a pod is placed. An empty verb is one that it does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtenderConfiguration {
+    /// Its address, `http://host:port/path`.
+    pub url: CompactString,
+    /// What is appended to ask which nodes are feasible.
+    pub filter_verb: CompactString,
+    /// What is appended to ask which victims of preemption are right.
+    pub preempt_verb: CompactString,
+    /// What is appended to ask how good nodes are.
+    pub prioritize_verb: CompactString,
+    /// What is appended to ask it to bind a pod.
+    pub bind_verb: CompactString,
+    /// The weight of its scores, positive if it has any.
+    pub weight: i64,
+    /// How long an answer may take.
+    pub timeout: Span,
+    /// Whether it is sent the names of nodes and not the nodes.
+    pub node_cache_capable: bool,
+    /// Resources in which it is interested; all pods are its business if there are none.
+    pub managed_resources: Vec<ManagedResource>,
+    /// Whether scheduling goes on without it if it does not answer.
+    pub is_ignorable: bool,
+}
+
 /// The configuration of a scheduler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchedulerConfiguration {
@@ -350,6 +391,8 @@ pub struct SchedulerConfiguration {
     pub pod_initial_backoff: Span,
     /// The longest back-off.
     pub pod_max_backoff: Span,
+    /// Services that are asked before a pod is placed, in order.
+    pub extenders: Vec<ExtenderConfiguration>,
     /// The rate limit of requests.
     pub client: ClientRate,
     /// How ties are broken.
@@ -370,6 +413,7 @@ impl Default for SchedulerConfiguration {
             percentage_of_nodes_to_score: None,
             pod_initial_backoff: Span::from_secs(1),
             pod_max_backoff: Span::from_secs(10),
+            extenders: Vec::new(),
             client: ClientRate::Limited { qps: 50, burst: 100 },
             ties: TieBreak::Seeded,
             seed: 0,

@@ -16,6 +16,7 @@ pub mod cases;
 pub mod cluster;
 pub mod config;
 mod decide;
+mod extender;
 mod fast;
 pub mod framework;
 mod plugins;

@@ -41,7 +41,7 @@ pub(crate) fn all(
         Arc::new(taint_toleration::TaintToleration { version: configuration.version }),
         Arc::new(node_affinity::NodeAffinity::new(arguments.added_affinity.clone())),
         Arc::new(node_ports::NodePorts),
-        Arc::new(fit::NodeResourcesFit::new(&arguments.fit)?),
+        Arc::new(fit::NodeResourcesFit::new(&arguments.fit, &configuration.extenders)?),
         Arc::new(volume_restrictions::VolumeRestrictions),
         Arc::new(volume_limits::NodeVolumeLimits),
         Arc::new(volume_binding::VolumeBinding::new(arguments.volume_bind_timeout)),

@@ -23,6 +23,7 @@ use seatrial_api::units::SimTime;
 use crate::cases::{CaseDecision, Play};
 use crate::cluster::Cluster;
 use crate::config::{ClientRate, ConfigurationError, SchedulerConfiguration};
+use crate::extender;
 use crate::fast::FastPath;
 use crate::framework::{Plugin, Profile};
 use crate::queue::{Nominations, Order, Place, PodTable, SchedulingQueue};
@@ -84,6 +85,23 @@ impl Scheduler {
         Scheduler::with_plugins(configuration, &[])
     }
 
+    /// Whether a scheduler can be made of a configuration.
+    ///
+    /// # Errors
+    /// If the configuration is not valid.
+    pub fn check(configuration: &SchedulerConfiguration) -> Result<(), ConfigurationError> {
+        Scheduler::new(configuration.clone()).map(|_| ())
+    }
+
+    /// The names of all plugins that a configuration can name.
+    pub fn plugin_names() -> Vec<&'static str> {
+        let configuration = SchedulerConfiguration::default();
+        let plugins = Profile::available(&configuration, &configuration.profiles[0], &[]);
+        let plugins = plugins.expect("invariant: the default configuration is valid");
+        let own = plugins.iter().map(|plugin| plugin.name());
+        own.chain(Profile::INERT_PLUGINS.iter().copied()).collect()
+    }
+
     /// A scheduler whose configuration can name these plugins besides the default ones.
     ///
     /// # Errors
@@ -92,14 +110,8 @@ impl Scheduler {
         configuration: SchedulerConfiguration,
         plugins: &[Arc<dyn Plugin>],
     ) -> Result<Scheduler, ConfigurationError> {
-        if configuration.profiles.is_empty() {
-            return Err(ConfigurationError::new("profiles", "at least one profile is needed"));
-        }
-        let profiles: Vec<Profile> = configuration
-            .profiles
-            .iter()
-            .map(|profile| Profile::new(&configuration, profile, plugins))
-            .collect::<Result<_, _>>()?;
+        let profiles = Profile::all(&configuration, plugins)?;
+        extender::check(&configuration.extenders)?;
         let client = match configuration.client {
             ClientRate::Unlimited => TokenBucket::unlimited(),
             ClientRate::Limited { qps, burst } if qps > 0 && burst > 0 => TokenBucket::new(qps, burst),

@@ -2,6 +2,7 @@
 
 pub(crate) mod expect;
 pub(crate) mod experiment;
+mod extender;
 pub(crate) mod faults;
 pub(crate) mod latency;
 pub(crate) mod law;
@@ -9,6 +10,7 @@ pub(crate) mod nodes;
 pub(crate) mod pods;
 pub(crate) mod scheduler;
 mod scheduler_args;
+mod scheduler_common;
 pub(crate) mod timeline;
 
 use std::ops::Deref;
@@ -54,6 +56,8 @@ record! {
         scheduler_config("schedulerConfig"): Option<Placed<Text>>,
         /// In which order waiting pods are tried; the policy's own order if absent.
         queue("queue"): Option<Queue>,
+        /// What decides between nodes that are equally good.
+        ties("ties"): Ties = "seeded",
         /// Pools of machines. Without pools, and without nodes in the state, there are three machines on which the manifests fit.
         nodes("nodes"): Several<nodes::Pool>,
         /// The control plane.
@@ -104,6 +108,16 @@ choice! {
     pub(crate) enum ScenarioKind {
         /// A scenario.
         Scenario = "Scenario",
+    }
+}
+
+choice! {
+    /// What decides between nodes that are equally good, which upstream leaves to chance.
+    pub(crate) enum Ties {
+        /// The run's seed, each of them as likely as the others.
+        Seeded = "seeded",
+        /// Their names: the first one.
+        First = "first",
     }
 }
 

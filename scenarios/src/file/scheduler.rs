@@ -8,14 +8,19 @@ use seatrial_api::document::{
 };
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Span;
-use seatrial_scheduler::Scheduler;
 use seatrial_scheduler::config::{
     ClientRate, PluginArguments, PluginReference, PluginSelection, PluginSelections, ProfileConfiguration,
     SchedulerConfiguration,
 };
+use seatrial_scheduler::{ConfigurationError, Scheduler};
 
+use super::extender::ExtenderField;
 use super::scheduler_args::PluginConfig;
-use crate::schema::{Definitions, Field, JsonSchema, Reader, Text, choice, record};
+use super::scheduler_common::{NoEffect, PostBindSet, Qps, QueueSortSet, Unsupported, Whole, place};
+use crate::schema::{Field, Reader, Text, choice, record};
+
+/// The longest span that upstream's seconds can say, in seconds.
+pub(super) const SECONDS_MAX: i64 = i64::MAX / 1_000_000_000;
 
 record! {
     /// The configuration of a kube-scheduler.
@@ -27,15 +32,15 @@ record! {
         /// The rate limit of requests.
         client("clientConnection"): Option<ClientConnection>,
         /// How many nodes are scored, in percent; 0 for the adaptive rule.
-        percentage("percentageOfNodesToScore"): Option<u32>,
+        percentage("percentageOfNodesToScore"): Option<Whole<0, 100>>,
         /// The first back-off of a pod.
-        initial_backoff("podInitialBackoffSeconds"): u32 = "1",
+        initial_backoff("podInitialBackoffSeconds"): Whole<1, SECONDS_MAX> = "1",
         /// The longest back-off of a pod.
-        max_backoff("podMaxBackoffSeconds"): u32 = "10",
+        max_backoff("podMaxBackoffSeconds"): Whole<1, SECONDS_MAX> = "10",
         /// The profiles.
         profiles("profiles"): Vec<ProfileField>,
         /// Extenders.
-        _extenders("extenders"): Vec<Unsupported>,
+        extenders("extenders"): Vec<ExtenderField>,
         /// Workers of the real scheduler.
         _parallelism("parallelism"): Option<NoEffect>,
         /// Leader election of the real scheduler.
@@ -69,46 +74,13 @@ choice! {
     }
 }
 
-/// A setting of the real scheduler's process that has nothing to act on here: it is warned about.
-#[derive(Clone, Debug)]
-pub(crate) struct NoEffect;
-
-impl Field for NoEffect {
-    fn read(node: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<NoEffect> {
-        reader.warning(node.position, path, |warning| {
-            warning.message("the setting is about the real scheduler's process and has no effect here")
-        });
-        Some(NoEffect)
-    }
-
-    fn schema(_: &mut Definitions) -> JsonSchema {
-        JsonSchema::default()
-    }
-}
-
-/// Something that the real scheduler can do and this one cannot.
-#[derive(Clone, Debug)]
-pub(crate) struct Unsupported;
-
-impl Field for Unsupported {
-    fn read(node: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<Unsupported> {
-        reader
-            .error(node.position, path, |error| error.message("this is not supported").hint("leave it out"));
-        None
-    }
-
-    fn schema(_: &mut Definitions) -> JsonSchema {
-        JsonSchema::default()
-    }
-}
-
 record! {
     /// The connection to the API server.
     pub(crate) struct ClientConnection {
         /// Requests per second.
-        qps("qps"): f64 = "50",
-        /// Requests at once.
-        burst("burst"): u32 = "100",
+        qps("qps"): Qps = "50",
+        /// Requests at once; 0 for 100.
+        burst("burst"): Whole<0, { i32::MAX as i64 }> = "100",
         /// A file of the real scheduler.
         _kubeconfig("kubeconfig"): Option<NoEffect>,
         /// A format on the wire.
@@ -121,10 +93,10 @@ record! {
 record! {
     /// A profile.
     pub(crate) struct ProfileField {
-        /// The name by which pods choose it.
-        name("schedulerName"): Text = "default-scheduler",
+        /// The name by which pods choose it; `default-scheduler` if it is the only profile.
+        name("schedulerName"): Option<Text>,
         /// How many nodes are scored, in percent.
-        percentage("percentageOfNodesToScore"): Option<u32>,
+        percentage("percentageOfNodesToScore"): Option<Whole<0, 100>>,
         /// Which plugins take part.
         plugins("plugins"): Option<PluginsField>,
         /// Arguments of plugins.
@@ -139,8 +111,8 @@ record! {
         multi_point("multiPoint"): Option<PluginSet>,
         /// PreEnqueue.
         pre_enqueue("preEnqueue"): Option<PluginSet>,
-        /// QueueSort.
-        _queue_sort("queueSort"): Option<Unsupported>,
+        /// QueueSort: PrioritySort, and no other.
+        _queue_sort("queueSort"): Option<QueueSortSet>,
         /// PreFilter.
         pre_filter("preFilter"): Option<PluginSet>,
         /// Filter.
@@ -159,8 +131,12 @@ record! {
         pre_bind("preBind"): Option<PluginSet>,
         /// Bind.
         bind("bind"): Option<PluginSet>,
-        /// PostBind.
-        _post_bind("postBind"): Option<Unsupported>,
+        /// PostBind, in which no plugin takes part.
+        _post_bind("postBind"): Option<PostBindSet>,
+        /// A part of gang scheduling.
+        _placement_generate("placementGenerate"): Option<Unsupported>,
+        /// A part of gang scheduling.
+        _placement_score("placementScore"): Option<Unsupported>,
     }
 }
 
@@ -180,7 +156,7 @@ record! {
         /// Its name.
         name("name"): Text,
         /// The weight of its score; 0 stands for 1.
-        weight("weight"): u32 = "0",
+        weight("weight"): Whole<0, { i32::MAX as i64 }> = "0",
     }
 }
 
@@ -210,37 +186,116 @@ pub fn read_scheduler_configuration(
             .push(error.expected("one KubeSchedulerConfiguration", format!("{} documents", documents.len())));
         return None;
     };
-    let read = KubeSchedulerConfiguration::read(root, &FieldPath::ROOT, &mut Reader::new(&file, findings))?;
-    let configuration = read.configuration();
+    configuration(root, &FieldPath::ROOT, &mut Reader::new(&file, findings))
+}
+
+/// Reads the configuration that stands at `root`.
+pub(crate) fn configuration(
+    root: &Node,
+    path: &FieldPath<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<SchedulerConfiguration> {
+    let read = KubeSchedulerConfiguration::read(root, path, reader)?;
+    KubeSchedulerConfiguration::check_arguments(root, path, reader)?;
+    let configuration = read.configuration(root, path, reader)?;
+    read.warn_of_unknown(root, path, reader);
     // The scheduler itself judges what plugins there are and what arguments they take.
-    if let Err(problem) = Scheduler::new(configuration.clone()) {
-        let error = Diagnostic::error(&file, root.position, &FieldPath::ROOT);
-        findings.push(error.message(problem.to_string()));
-        return None;
+    match Scheduler::check(&configuration) {
+        Ok(()) => Some(configuration),
+        Err(problem) => {
+            refuse(root, path, &problem, reader);
+            None
+        }
     }
-    Some(configuration)
+}
+
+/// Says what is wrong with the configuration at `root`.
+pub(crate) fn refuse(
+    root: &Node,
+    path: &FieldPath<'_>,
+    problem: &ConfigurationError,
+    reader: &mut Reader<'_>,
+) {
+    place::say(root, path, &problem.field, &problem.message, reader);
 }
 
 impl KubeSchedulerConfiguration {
-    pub(crate) fn configuration(&self) -> SchedulerConfiguration {
-        let seconds = |seconds: u32| Span::from_secs(i64::from(seconds));
+    fn configuration(
+        &self,
+        root: &Node,
+        path: &FieldPath<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Option<SchedulerConfiguration> {
         let mut configuration = SchedulerConfiguration {
-            percentage_of_nodes_to_score: self.percentage.map(|percentage| percentage as i32),
-            pod_initial_backoff: seconds(self.initial_backoff),
-            pod_max_backoff: seconds(self.max_backoff),
+            percentage_of_nodes_to_score: self.percentage.map(|percentage| percentage.0 as i32),
+            pod_initial_backoff: Span::from_secs(self.initial_backoff.0),
+            pod_max_backoff: Span::from_secs(self.max_backoff.0),
+            extenders: self.extenders.iter().map(ExtenderField::configuration).collect(),
             ..SchedulerConfiguration::default()
         };
         if let Some(client) = &self.client {
-            // A negative rate is upstream's way to write that there is no limit.
-            configuration.client = match client.qps < 0.0 {
-                true => ClientRate::Unlimited,
-                false => ClientRate::Limited { qps: client.qps as i64, burst: i64::from(client.burst) },
+            let burst = if client.burst.0 == 0 { 100 } else { client.burst.0 };
+            configuration.client = match client.qps {
+                Qps::Unlimited => ClientRate::Unlimited,
+                Qps::PerSecond(qps) => ClientRate::Limited { qps, burst },
             };
         }
         if !self.profiles.is_empty() {
-            configuration.profiles = self.profiles.iter().map(ProfileField::profile).collect();
+            configuration.profiles.clear();
         }
-        configuration
+        for (index, profile) in self.profiles.iter().enumerate() {
+            // Several profiles have no default name, as upstream.
+            if profile.name.is_none() && self.profiles.len() > 1 {
+                let profiles = root.get("profiles").and_then(Node::as_sequence);
+                let node = profiles.and_then(|profiles| profiles.get(index)).unwrap_or(root);
+                reader.error(
+                    node.position,
+                    &path.key("profiles").index(index).key("schedulerName"),
+                    |error| {
+                        error.message("the field is needed where there are several profiles, and missing")
+                    },
+                );
+                return None;
+            }
+            configuration.profiles.push(profile.profile());
+        }
+        Some(configuration)
+    }
+
+    /// Whether no plugin has its arguments twice.
+    fn check_arguments(root: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<()> {
+        let mut good = true;
+        let list = |node: &Node, key: &str| node.get(key).and_then(Node::as_sequence).map(<[Node]>::to_vec);
+        for (index, profile) in list(root, "profiles").unwrap_or_default().iter().enumerate() {
+            let mut seen: Vec<String> = Vec::new();
+            for (entry, config) in list(profile, "pluginConfig").unwrap_or_default().iter().enumerate() {
+                let name = config.get("name").and_then(Node::as_str).unwrap_or_default();
+                if seen.iter().any(|other| other == name) {
+                    let field = format!("profiles[{index}].pluginConfig[{entry}].name");
+                    place::say(root, path, &field, &format!("{name} has its arguments already"), reader);
+                    good = false;
+                }
+                seen.push(name.to_owned());
+            }
+        }
+        good.then_some(())
+    }
+
+    /// Warns of disabled plugins that do not exist: nothing is switched off by them.
+    fn warn_of_unknown(&self, root: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) {
+        let known = Scheduler::plugin_names();
+        for (index, profile) in self.profiles.iter().enumerate() {
+            for (point, set) in profile.plugins.iter().flat_map(PluginsField::sets) {
+                for (entry, plugin) in set.disabled.iter().enumerate() {
+                    let name = plugin.name.0.as_str();
+                    if name == "*" || known.contains(&name) {
+                        continue;
+                    }
+                    let field = format!("profiles[{index}].plugins.{point}.disabled[{entry}].name");
+                    place::warn(root, path, &field, &format!("there is no plugin named {name:?}"), reader);
+                }
+            }
+        }
     }
 }
 
@@ -248,9 +303,10 @@ impl ProfileField {
     fn profile(&self) -> ProfileConfiguration {
         let mut arguments = PluginArguments::default();
         self.plugin_config.iter().for_each(|config| config.apply(&mut arguments));
+        let name = self.name.as_ref().map_or("default-scheduler", |name| name.0.as_str());
         ProfileConfiguration {
-            scheduler_name: Symbol::new(&self.name.0),
-            percentage_of_nodes_to_score: self.percentage.map(|percentage| percentage as i32),
+            scheduler_name: Symbol::new(name),
+            percentage_of_nodes_to_score: self.percentage.map(|percentage| percentage.0 as i32),
             plugins: self.plugins.as_ref().map_or_else(PluginSelections::default, PluginsField::selections),
             arguments,
         }
@@ -258,6 +314,24 @@ impl ProfileField {
 }
 
 impl PluginsField {
+    /// The sets by the names of their points.
+    fn sets(&self) -> impl Iterator<Item = (&'static str, &PluginSet)> {
+        let sets = [
+            ("multiPoint", &self.multi_point),
+            ("preEnqueue", &self.pre_enqueue),
+            ("preFilter", &self.pre_filter),
+            ("filter", &self.filter),
+            ("postFilter", &self.post_filter),
+            ("preScore", &self.pre_score),
+            ("score", &self.score),
+            ("reserve", &self.reserve),
+            ("permit", &self.permit),
+            ("preBind", &self.pre_bind),
+            ("bind", &self.bind),
+        ];
+        sets.into_iter().filter_map(|(point, set)| Some((point, set.as_ref()?)))
+    }
+
     fn selections(&self) -> PluginSelections {
         let selection =
             |set: &Option<PluginSet>| set.as_ref().map_or_else(Default::default, PluginSet::selection);
@@ -279,10 +353,8 @@ impl PluginsField {
 
 impl PluginSet {
     fn selection(&self) -> PluginSelection {
-        let reference = |plugin: &EnabledPlugin| PluginReference {
-            name: plugin.name.0.clone(),
-            weight: i64::from(plugin.weight),
-        };
+        let reference =
+            |plugin: &EnabledPlugin| PluginReference { name: plugin.name.0.clone(), weight: plugin.weight.0 };
         PluginSelection {
             enabled: self.enabled.iter().map(reference).collect(),
             disabled: self.disabled.iter().map(|plugin| plugin.name.0.clone()).collect(),

@@ -15,7 +15,8 @@ use seatrial_scheduler::config::{
     ScoringStrategy, ShapePoint,
 };
 
-use super::scheduler::SchedulerApiVersion;
+use super::scheduler::{SECONDS_MAX, SchedulerApiVersion};
+use super::scheduler_common::{NoEffect, Unsupported, Whole};
 use crate::schema::{Definitions, Field, JsonSchema, Placed, Reader, Text, choice, record, wrong_word};
 
 /// Arguments of one plugin.
@@ -28,9 +29,11 @@ pub(crate) enum PluginConfig {
     TopologySpread(TopologySpreadArgs),
     Preemption(DefaultPreemptionArgs),
     VolumeBinding(VolumeBindingArgs),
+    /// There are no such claims here that the arguments could be about.
+    DynamicResources,
 }
 
-const CONFIGURABLE: [&str; 7] = [
+const CONFIGURABLE: [&str; 8] = [
     "NodeResourcesFit",
     "NodeResourcesBalancedAllocation",
     "InterPodAffinity",
@@ -38,6 +41,7 @@ const CONFIGURABLE: [&str; 7] = [
     "PodTopologySpread",
     "DefaultPreemption",
     "VolumeBinding",
+    "DynamicResources",
 ];
 
 impl Field for PluginConfig {
@@ -46,15 +50,22 @@ impl Field for PluginConfig {
         let name: Option<Placed<Text>> = fields.take("name", None, reader);
         fields.check(&[], reader)?;
         let name = name?;
-        let (args, path) = (node.get("args").unwrap_or(node), path.key("args"));
+        let nothing = Node { value: Value::Mapping(Mapping::new([])), position: node.position };
+        let args = node.get("args").filter(|args| !args.is_null()).unwrap_or(&nothing);
+        let path = path.key("args");
+        check_kind(args, &name.value.0, &path, reader)?;
         Some(match name.value.0.as_str() {
-            "NodeResourcesFit" => PluginConfig::Fit(Field::read(args, &path, reader)?),
-            "NodeResourcesBalancedAllocation" => PluginConfig::Balanced(Field::read(args, &path, reader)?),
+            "NodeResourcesFit" => PluginConfig::Fit(fit_args(args, &path, reader)?),
+            "NodeResourcesBalancedAllocation" => PluginConfig::Balanced(balanced_args(args, &path, reader)?),
             "InterPodAffinity" => PluginConfig::InterPodAffinity(Field::read(args, &path, reader)?),
             "NodeAffinity" => PluginConfig::NodeAffinity(Field::read(args, &path, reader)?),
-            "PodTopologySpread" => PluginConfig::TopologySpread(Field::read(args, &path, reader)?),
+            "PodTopologySpread" => PluginConfig::TopologySpread(spread_args(args, &path, reader)?),
             "DefaultPreemption" => PluginConfig::Preemption(Field::read(args, &path, reader)?),
             "VolumeBinding" => PluginConfig::VolumeBinding(Field::read(args, &path, reader)?),
+            "DynamicResources" => {
+                DynamicResourcesArgs::read(args, &path, reader)?;
+                PluginConfig::DynamicResources
+            }
             _ => {
                 let name = Node { value: Value::String(name.value.0.clone()), position: name.position };
                 return wrong_word(&name, &fields.key("name"), reader, &CONFIGURABLE);
@@ -67,13 +78,79 @@ impl Field for PluginConfig {
     }
 }
 
+/// The `kind` of arguments, if there is one, is made of the plugin's name.
+fn check_kind(args: &Node, plugin: &str, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<()> {
+    let expected = format!("{plugin}Args");
+    match args.get("kind") {
+        Some(kind) if CONFIGURABLE.contains(&plugin) && kind.as_str() != Some(&expected) => {
+            reader.wrong(kind, &path.key("kind"), &expected)
+        }
+        _ => Some(()),
+    }
+}
+
+/// A shape belongs to the strategy that has one, and to no other.
+fn fit_args(args: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<FitArgs> {
+    let read = FitArgs::read(args, path, reader)?;
+    let keys = ["scoringStrategy", "requestedToCapacityRatio"];
+    let Some(strategy) = &read.strategy else { return Some(read) };
+    if strategy.ratio.is_some() && !matches!(strategy.kind, StrategyWord::RequestedToCapacityRatio) {
+        let place = args.at(&keys).map_or(args.position, |node| node.position);
+        reader.error(place, &path.key(keys[0]).key(keys[1]), |error| {
+            error.message("a shape counts only for the type RequestedToCapacityRatio")
+        });
+        return None;
+    }
+    Some(read)
+}
+
+/// A resource is balanced once.
+fn balanced_args(args: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<BalancedArgs> {
+    let read = BalancedArgs::read(args, path, reader)?;
+    for (index, resource) in read.resources.iter().enumerate() {
+        if read.resources[..index].iter().any(|other| other.name.0 == resource.name.0) {
+            let entries = args.get("resources").and_then(Node::as_sequence);
+            let place = entries.map_or(args.position, |entries| entries[index].position);
+            reader.error(place, &path.key("resources").index(index), |error| {
+                error.message(format!("{} is listed twice", resource.name.0))
+            });
+            return None;
+        }
+    }
+    Some(read)
+}
+
+/// Constraints of one's own need the word that switches upstream's off, as there.
+fn spread_args(args: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<TopologySpreadArgs> {
+    let read = TopologySpreadArgs::read(args, path, reader)?;
+    let some = read.constraints.as_ref().is_some_and(|part| !part.spec.topology_spread.is_empty());
+    if some && read.defaulting != Some(DefaultingWord::List) {
+        let place = args.get("defaultConstraints").map_or(args.position, |node| node.position);
+        reader.error(place, &path.key("defaultConstraints"), |error| {
+            error.message("constraints count only with defaultingType List")
+        });
+        return None;
+    }
+    Some(read)
+}
+
 record! {
     /// A resource with its weight in a score.
     pub(crate) struct WeightedResource {
         /// The resource.
         name("name"): Text,
-        /// Its weight, from 1 to 100.
-        weight("weight"): u32 = "1",
+        /// Its weight, from 1 to 100; 0 for 1.
+        weight("weight"): Whole<0, 100> = "1",
+    }
+}
+
+record! {
+    /// A resource that is balanced.
+    pub(crate) struct BalancedResource {
+        /// The resource.
+        name("name"): Text,
+        /// Its weight, which can be nothing but 1; 0 for 1.
+        _weight("weight"): Whole<0, 1> = "1",
     }
 }
 
@@ -129,9 +206,9 @@ record! {
     /// A point of a shape.
     pub(crate) struct ShapeField {
         /// Utilisation in percent.
-        utilization("utilization"): u32,
+        utilization("utilization"): Whole<0, 100>,
         /// Score from 0 to 10.
-        score("score"): u32,
+        score("score"): Whole<0, 10>,
     }
 }
 
@@ -143,7 +220,7 @@ record! {
         /// The kind of arguments.
         _kind("kind"): Option<Text>,
         /// Its resources.
-        resources("resources"): Vec<WeightedResource>,
+        resources("resources"): Vec<BalancedResource>,
     }
 }
 
@@ -155,7 +232,7 @@ record! {
         /// The kind of arguments.
         _kind("kind"): Option<Text>,
         /// The weight of existing pods' required affinity.
-        weight("hardPodAffinityWeight"): u32 = "1",
+        weight("hardPodAffinityWeight"): Whole<0, 100> = "1",
         /// Whether preferences of existing pods are left out for pods without any.
         ignore("ignorePreferredTermsOfExistingPods"): bool = "false",
     }
@@ -205,9 +282,9 @@ record! {
         /// The kind of arguments.
         _kind("kind"): Option<Text>,
         /// How many of the nodes that come into question are tried, in percent.
-        percentage("minCandidateNodesPercentage"): u32 = "10",
+        percentage("minCandidateNodesPercentage"): Whole<0, 100> = "10",
         /// At least so many.
-        absolute("minCandidateNodesAbsolute"): u32 = "100",
+        absolute("minCandidateNodesAbsolute"): Whole<0, { i32::MAX as i64 }> = "100",
     }
 }
 
@@ -219,7 +296,23 @@ record! {
         /// The kind of arguments.
         _kind("kind"): Option<Text>,
         /// How long binding may take.
-        timeout("bindTimeoutSeconds"): u32 = "600",
+        timeout("bindTimeoutSeconds"): Whole<0, SECONDS_MAX> = "600",
+        /// A shape of upstream's scoring of storage capacity, which is off by default.
+        _shape("shape"): Option<Unsupported>,
+    }
+}
+
+record! {
+    /// Arguments of DynamicResources.
+    pub(crate) struct DynamicResourcesArgs {
+        /// The version of the format.
+        _api_version("apiVersion"): Option<SchedulerApiVersion>,
+        /// The kind of arguments.
+        _kind("kind"): Option<Text>,
+        /// How long its filter may take.
+        _filter("filterTimeout"): Option<NoEffect>,
+        /// How long devices may take to be bound.
+        _binding("bindingTimeout"): Option<NoEffect>,
     }
 }
 
@@ -268,7 +361,7 @@ impl<P: PlaceInPod> Field for PartOfPod<P> {
         let (first, inner) = P::KEYS.split_first()?;
         let part = inner.iter().rev().fold(node.clone(), |part, key| mapping(vec![(key, part)]));
         let spec = mapping(vec![("containers", containers), (first, part)]);
-        let mut decoder = Decoder::new(Mode::State, Calendar::default(), KubernetesVersion::default());
+        let mut decoder = Decoder::new(Mode::Manifest, Calendar::default(), KubernetesVersion::default());
         let spec = reader.decode(|file, findings| decoder.pod_spec(&spec, path, file, findings))?;
         Some(PartOfPod { spec, place: PhantomData })
     }
@@ -289,7 +382,7 @@ impl PluginConfig {
                     args.resources.iter().map(|resource| Symbol::new(&resource.name.0)).collect();
             }
             PluginConfig::InterPodAffinity(args) => {
-                arguments.hard_pod_affinity_weight = i64::from(args.weight);
+                arguments.hard_pod_affinity_weight = args.weight.0;
                 arguments.ignore_preferred_terms_of_existing_pods = args.ignore;
             }
             PluginConfig::NodeAffinity(args) => {
@@ -303,18 +396,18 @@ impl PluginConfig {
             }
             PluginConfig::TopologySpread(args) => {
                 let list = args.constraints.as_ref().map(|part| part.spec.topology_spread.to_vec());
-                arguments.default_constraints = match (args.defaulting, list) {
-                    (Some(DefaultingWord::List), list) => DefaultConstraints::List(list.unwrap_or_default()),
-                    (None, Some(list)) => DefaultConstraints::List(list),
-                    (Some(DefaultingWord::System) | None, _) => DefaultConstraints::System,
+                arguments.default_constraints = match args.defaulting {
+                    Some(DefaultingWord::List) => DefaultConstraints::List(list.unwrap_or_default()),
+                    Some(DefaultingWord::System) | None => DefaultConstraints::System,
                 };
             }
             PluginConfig::Preemption(args) => {
-                arguments.preemption.min_candidate_nodes_percentage = args.percentage as i32;
-                arguments.preemption.min_candidate_nodes_absolute = args.absolute as i32;
+                arguments.preemption.min_candidate_nodes_percentage = args.percentage.0 as i32;
+                arguments.preemption.min_candidate_nodes_absolute = args.absolute.0 as i32;
             }
+            PluginConfig::DynamicResources => {}
             PluginConfig::VolumeBinding(args) => {
-                arguments.volume_bind_timeout = Span::from_secs(i64::from(args.timeout));
+                arguments.volume_bind_timeout = Span::from_secs(args.timeout.0);
             }
         }
     }
@@ -328,14 +421,12 @@ impl FitArgs {
         if !strategy.resources.is_empty() {
             let weighted = |resource: &WeightedResource| ResourceWeight {
                 name: Symbol::new(&resource.name.0),
-                weight: i64::from(resource.weight),
+                weight: resource.weight.0.max(1),
             };
             fit.resources = strategy.resources.iter().map(weighted).collect();
         }
-        let point = |point: &ShapeField| ShapePoint {
-            utilization: i64::from(point.utilization),
-            score: i64::from(point.score),
-        };
+        let point =
+            |point: &ShapeField| ShapePoint { utilization: point.utilization.0, score: point.score.0 };
         fit.strategy = match strategy.kind {
             StrategyWord::LeastAllocated => ScoringStrategy::LeastAllocated,
             StrategyWord::MostAllocated => ScoringStrategy::MostAllocated,

@@ -26,11 +26,12 @@ use seatrial_api::object::Object;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
-use seatrial_scheduler::config::SchedulerConfiguration;
+use seatrial_scheduler::config::{SchedulerConfiguration, TieBreak};
 use seatrial_scheduler::policies::{self, Policy};
 use seatrial_sim_core::cluster::config::{ClusterConfig, Recording};
 
 use crate::expect::Expectation;
+use crate::file::Ties;
 use crate::file::scheduler::read_scheduler_configuration;
 use crate::file::{ScenarioFile, read_scenario};
 use crate::schema::{Text, nearest, one_of};
@@ -171,7 +172,13 @@ impl<'a> Loader<'a> {
 
     fn load(mut self, findings: &mut Diagnostics) -> Option<Loaded> {
         let mut objects = self.read_objects(findings);
-        let scheduler = self.scheduler(findings);
+        let mut scheduler = self.scheduler(findings);
+        if let Some(scheduler) = &mut scheduler {
+            scheduler.ties = match self.scenario.ties {
+                Ties::Seeded => TieBreak::Seeded,
+                Ties::First => TieBreak::First,
+            };
+        }
         let mut checker = Checker::new(&self.file, findings);
         if self.duration == Span::ZERO {
             checker.error(&self.scenario.duration, |error| error.expected("a run longer than 0s", "0s"));
@@ -359,7 +366,13 @@ impl<'a> Loader<'a> {
                 match self.files.read(&path) {
                     Ok(bytes) => {
                         self.inputs.push(path.clone());
-                        read_scheduler_configuration(&path.display().to_string(), &bytes, findings)
+                        let name = path.display().to_string();
+                        let read = read_scheduler_configuration(&name, &bytes, findings)?;
+                        if !read.extenders.is_empty() {
+                            let mut checker = Checker::new(&self.file, findings);
+                            checker.error(file, |error| error.message("its extenders are not called yet"));
+                        }
+                        Some(read)
                     }
                     Err(problem) => {
                         checker.error(file, |error| error.message(objects::not_readable(&path, &problem)));

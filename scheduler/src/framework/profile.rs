@@ -81,23 +81,26 @@ impl Profile {
         profile: &ProfileConfiguration,
         extra: &[Arc<dyn Plugin>],
     ) -> Result<Profile, ConfigurationError> {
-        let mut builder = Builder { available: plugins::all(configuration, profile)?, used: Vec::new() };
-        builder.available.extend(extra.iter().cloned());
+        let available = Profile::available(configuration, profile, extra)?;
+        let mut builder = Builder { available, used: Vec::new() };
         let multi_point = merged(&default_plugins(), &profile.plugins.multi_point);
-        let mut at = |selection: &PluginSelection, takes_part: fn(Points) -> bool| {
-            builder.at_point(&multi_point, selection, takes_part)
+        for (index, reference) in profile.plugins.multi_point.enabled.iter().enumerate() {
+            builder.check(reference, "multiPoint", index)?;
+        }
+        let mut at = |name: &str, selection: &PluginSelection, takes_part: fn(Points) -> bool| {
+            builder.at_point(&multi_point, name, selection, takes_part)
         };
         let selections = &profile.plugins;
-        let pre_enqueue = at(&selections.pre_enqueue, |points| points.pre_enqueue)?;
-        let pre_filter = at(&selections.pre_filter, |points| points.pre_filter)?;
-        let filter = at(&selections.filter, |points| points.filter)?;
-        let post_filter = at(&selections.post_filter, |points| points.post_filter)?;
-        at(&selections.pre_score, |points| points.pre_score)?;
-        let score = at(&selections.score, |points| points.score)?;
-        let reserve = at(&selections.reserve, |points| points.reserve)?;
-        at(&selections.permit, |points| points.permit)?;
-        let pre_bind = at(&selections.pre_bind, |points| points.pre_bind)?;
-        let bind = at(&selections.bind, |points| points.bind)?;
+        let pre_enqueue = at("preEnqueue", &selections.pre_enqueue, |points| points.pre_enqueue)?;
+        let pre_filter = at("preFilter", &selections.pre_filter, |points| points.pre_filter)?;
+        let filter = at("filter", &selections.filter, |points| points.filter)?;
+        let post_filter = at("postFilter", &selections.post_filter, |points| points.post_filter)?;
+        at("preScore", &selections.pre_score, |points| points.pre_score)?;
+        let score = at("score", &selections.score, |points| points.score)?;
+        let reserve = at("reserve", &selections.reserve, |points| points.reserve)?;
+        at("permit", &selections.permit, |points| points.permit)?;
+        let pre_bind = at("preBind", &selections.pre_bind, |points| points.pre_bind)?;
+        let bind = at("bind", &selections.bind, |points| points.bind)?;
         if bind.is_empty() {
             return Err(ConfigurationError::new("plugins.bind", "at least one bind plugin is needed"));
         }
@@ -119,6 +122,50 @@ impl Profile {
             bind: ids(bind),
         })
     }
+
+    /// All profiles of a configuration.
+    ///
+    /// # Errors
+    /// If there is none, if two have one name, or if one is not valid.
+    pub fn all(
+        configuration: &SchedulerConfiguration,
+        extra: &[Arc<dyn Plugin>],
+    ) -> Result<Vec<Profile>, ConfigurationError> {
+        if configuration.profiles.is_empty() {
+            return Err(ConfigurationError::new("profiles", "at least one profile is needed"));
+        }
+        let mut profiles: Vec<Profile> = Vec::new();
+        for (index, profile) in configuration.profiles.iter().enumerate() {
+            if profiles.iter().any(|other| other.scheduler_name == profile.scheduler_name) {
+                let text = format!("there is another profile named {}", profile.scheduler_name);
+                return Err(ConfigurationError::new("schedulerName", text).of_profile(index));
+            }
+            let built = Profile::new(configuration, profile, extra);
+            profiles.push(built.map_err(|error| error.of_profile(index))?);
+        }
+        Ok(profiles)
+    }
+
+    /// The plugins that a profile can name, with their arguments.
+    ///
+    /// # Errors
+    /// If an argument is out of range.
+    pub(crate) fn available(
+        configuration: &SchedulerConfiguration,
+        profile: &ProfileConfiguration,
+        extra: &[Arc<dyn Plugin>],
+    ) -> Result<Vec<Arc<dyn Plugin>>, ConfigurationError> {
+        let mut available = plugins::all(configuration, profile)?;
+        available.extend(extra.iter().cloned());
+        Ok(available)
+    }
+
+    /// Default plugins of upstream that can be named and change nothing: the queue is always sorted
+    /// as PrioritySort sorts it.
+    ///
+    /// Model: features that nodes declare (NodeDeclaredFeatures) are not known, so no pod is kept off
+    /// a node for their sake.
+    pub(crate) const INERT_PLUGINS: &'static [&'static str] = &["PrioritySort", "NodeDeclaredFeatures"];
 
     /// A plugin of this profile.
     pub fn plugin(&self, plugin: PluginId) -> &dyn Plugin {
@@ -149,27 +196,30 @@ impl Builder {
     fn at_point(
         &mut self,
         multi_point: &[PluginReference],
+        point: &str,
         selection: &PluginSelection,
         takes_part: fn(Points) -> bool,
     ) -> Result<Vec<(PluginId, i64)>, ConfigurationError> {
         let mut overriding = Vec::new();
         let mut added = Vec::new();
-        for reference in &selection.enabled {
+        for (index, reference) in selection.enabled.iter().enumerate() {
+            if !self.check(reference, point, index)? {
+                continue;
+            }
+            let wrong = |text: String| Err(ConfigurationError::new(&path_of(point, index), text));
             let plugin = self.find(reference)?;
             if !takes_part(self.used[usize::from(plugin)].points()) {
-                let text = format!("plugin {:?} takes no part in this extension point", reference.name);
-                return Err(ConfigurationError::new("plugins", text));
+                return wrong(format!("plugin {:?} takes no part in this extension point", reference.name));
             }
             let entry = (plugin, reference.effective_weight());
             if overriding.iter().chain(&added).any(|other: &(PluginId, i64)| other.0 == plugin) {
-                let text = format!("plugin {:?} is enabled twice", reference.name);
-                return Err(ConfigurationError::new("plugins", text));
+                return wrong(format!("plugin {:?} is enabled twice", reference.name));
             }
             let overrides = multi_point.iter().any(|multi| multi.name == reference.name);
             if overrides { overriding.push(entry) } else { added.push(entry) }
         }
         let mut result = overriding;
-        for reference in multi_point {
+        for reference in multi_point.iter().filter(|reference| !is_inert(&reference.name)) {
             let plugin = self.find(reference)?;
             let disabled = selection.disabled.iter().any(|name| name == "*" || *name == reference.name);
             let listed = result.iter().any(|entry| entry.0 == plugin);
@@ -179,6 +229,23 @@ impl Builder {
         }
         result.extend(added);
         Ok(result)
+    }
+
+    /// Whether a plugin does something here; an error if there is no such plugin.
+    fn check(
+        &self,
+        reference: &PluginReference,
+        point: &str,
+        index: usize,
+    ) -> Result<bool, ConfigurationError> {
+        let known = self.available.iter().any(|plugin| plugin.name() == reference.name);
+        match (known, is_inert(&reference.name)) {
+            (false, false) => {
+                let text = format!("there is no plugin named {:?}", reference.name);
+                Err(ConfigurationError::new(&path_of(point, index), text))
+            }
+            (known, _) => Ok(known),
+        }
     }
 
     fn find(&mut self, reference: &PluginReference) -> Result<PluginId, ConfigurationError> {
@@ -196,6 +263,14 @@ impl Builder {
         self.used.push(plugin.clone());
         Ok((self.used.len() - 1) as PluginId)
     }
+}
+
+fn path_of(point: &str, index: usize) -> String {
+    format!("plugins.{point}.enabled[{index}].name")
+}
+
+fn is_inert(name: &str) -> bool {
+    Profile::INERT_PLUGINS.contains(&name)
 }
 
 /// Upstream's default plugins in order; weight 0 stands for 1 where a plugin scores.

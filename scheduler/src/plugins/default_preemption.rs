@@ -17,7 +17,7 @@ impl DefaultPreemption {
             arguments;
         if !(0..=100).contains(&share) || count < 0 || (share == 0 && count == 0) {
             let text = "the percentage must be from 0 to 100, the number not negative, and not both 0";
-            return Err(ConfigurationError::new("DefaultPreemptionArgs", text));
+            return Err(ConfigurationError::new("pluginConfig[DefaultPreemption].args", text));
         }
         Ok(DefaultPreemption { arguments })
     }

@@ -10,7 +10,9 @@ use seatrial_api::resources::Resources;
 use seatrial_api::symbol::Symbol;
 
 use crate::cluster::{Content, NodeInfo};
-use crate::config::{ConfigurationError, NodeResourcesFitArgs, ScoringStrategy, ShapePoint};
+use crate::config::{
+    ConfigurationError, ExtenderConfiguration, NodeResourcesFitArgs, ScoringStrategy, ShapePoint,
+};
 use crate::framework::{
     Code, Cycle, EventContext, Hint, MAX_NODE_SCORE, Plugin, Points, Reason, Scope, Verdict, Why,
 };
@@ -47,7 +49,7 @@ impl ResourceName {
 }
 
 /// Whether a resource name is an extended resource: qualified, and not by Kubernetes' own domain.
-fn is_extended(name: Symbol) -> bool {
+pub(crate) fn is_extended(name: Symbol) -> bool {
     let text = name.as_str();
     text.contains('/') && !text.contains("kubernetes.io/") && !text.starts_with("requests.")
 }
@@ -62,8 +64,13 @@ pub(crate) struct NodeResourcesFit {
 }
 
 impl NodeResourcesFit {
-    pub(crate) fn new(arguments: &NodeResourcesFitArgs) -> Result<NodeResourcesFit, ConfigurationError> {
-        let error = |text: &str| Err(ConfigurationError::new("NodeResourcesFitArgs.scoringStrategy", text));
+    /// The plugin; what extenders want to judge alone is left to them.
+    pub(crate) fn new(
+        arguments: &NodeResourcesFitArgs,
+        extenders: &[ExtenderConfiguration],
+    ) -> Result<NodeResourcesFit, ConfigurationError> {
+        const STRATEGY: &str = "pluginConfig[NodeResourcesFit].args.scoringStrategy";
+        let error = |text: &str| Err(ConfigurationError::new(STRATEGY, text));
         if arguments.resources.is_empty() {
             return error("at least one resource is needed");
         }
@@ -82,8 +89,15 @@ impl NodeResourcesFit {
             }
         }
         let resource = |entry: &crate::config::ResourceWeight| (ResourceName::new(entry.name), entry.weight);
+        if arguments.ignored_resource_groups.iter().any(|group| group.contains('/')) {
+            const GROUPS: &str = "pluginConfig[NodeResourcesFit].args.ignoredResourceGroups";
+            return Err(ConfigurationError::new(GROUPS, "the name of a group has no slash"));
+        }
+        let managed = extenders.iter().flat_map(|extender| &extender.managed_resources);
+        let left_alone =
+            managed.filter(|resource| resource.ignored_by_scheduler).map(|resource| resource.name);
         Ok(NodeResourcesFit {
-            ignored_resources: arguments.ignored_resources.clone(),
+            ignored_resources: arguments.ignored_resources.iter().copied().chain(left_alone).collect(),
             ignored_groups: arguments.ignored_resource_groups.clone(),
             strategy: arguments.strategy.clone(),
             resources: arguments.resources.iter().map(resource).collect(),

@@ -28,7 +28,10 @@ impl InterPodAffinity {
     pub(crate) fn new(arguments: &PluginArguments) -> Result<InterPodAffinity, ConfigurationError> {
         if !(0..=100).contains(&arguments.hard_pod_affinity_weight) {
             let text = "the weight must be from 0 to 100";
-            return Err(ConfigurationError::new("InterPodAffinityArgs.hardPodAffinityWeight", text));
+            return Err(ConfigurationError::new(
+                "pluginConfig[InterPodAffinity].args.hardPodAffinityWeight",
+                text,
+            ));
         }
         Ok(InterPodAffinity {
             hard_weight: arguments.hard_pod_affinity_weight,

@@ -61,8 +61,9 @@ impl PodTopologySpread {
             DefaultConstraints::System => (system_defaults().to_vec(), true),
             DefaultConstraints::List(list) => (list.clone(), false),
         };
-        let error = |text| Err(ConfigurationError::new("PodTopologySpreadArgs.defaultConstraints", text));
+        let path = |index| format!("pluginConfig[PodTopologySpread].args.defaultConstraints[{index}]");
         for (index, constraint) in defaults.iter().enumerate() {
+            let error = |text| Err(ConfigurationError::new(&path(index), text));
             if constraint.selector.is_some() {
                 return error("constraints must not have a selector: it follows from each pod");
             }

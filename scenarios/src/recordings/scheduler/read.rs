@@ -13,7 +13,7 @@ use seatrial_api::version::KubernetesVersion;
 use seatrial_scheduler::cases::{Case, Play};
 
 use super::SchedulerCase;
-use crate::file::scheduler::KubeSchedulerConfiguration;
+use crate::file::scheduler;
 use crate::recordings::json;
 use crate::schema::{Definitions, Field, JsonSchema, LabelMap, Reader, Text, record};
 
@@ -29,7 +29,7 @@ record! {
         /// What it is about.
         features("features"): Vec<Text>,
         /// The scheduler's configuration; absent for the default.
-        config("config"): Option<KubeSchedulerConfiguration>,
+        config("config"): Option<Raw>,
         /// The nodes.
         nodes("nodes"): Vec<Raw>,
         /// Pods on nodes or nominated to nodes.
@@ -131,7 +131,7 @@ impl SchedulerCase {
             let found = node.get("schema").unwrap_or(node);
             return reader.wrong(found, &path.key("schema"), "1");
         }
-        let mut objects = Objects::new(version, reader);
+        let mut objects = Objects::new(version, &mut *reader);
         let mut case = Case {
             nodes: objects.typed("Node", "v1", &fields.nodes),
             pods: objects.typed("Pod", "v1", &fields.existing),
@@ -145,15 +145,14 @@ impl SchedulerCase {
             return None;
         }
         if let Some(config) = &fields.config {
-            case.configuration = config.configuration();
+            case.configuration = scheduler::configuration(&config.0, &path.key("config"), reader)?;
         }
         case.configuration.version = version;
         let play = match Play::new(&case) {
             Ok(play) => play,
             Err(problem) => {
                 let config = node.get("config").unwrap_or(node);
-                reader
-                    .error(config.position, &path.key("config"), |error| error.message(problem.to_string()));
+                scheduler::refuse(config, &path.key("config"), &problem, reader);
                 return None;
             }
         };
