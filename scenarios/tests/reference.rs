@@ -12,12 +12,13 @@ const BEGIN: &str = "<!-- fields: begin -->\n";
 const END: &str = "<!-- fields: end -->\n";
 
 /// Titles of the records, in the order of the page. What is not here is spelled out where it is used.
-const TITLES: [(&str, &str); 48] = [
+const TITLES: [(&str, &str); 49] = [
     ("ScenarioFile", "The file"),
     ("Metadata", "metadata"),
     ("Pool", "nodes"),
     ("Amounts", "Amounts"),
     ("TaintField", "Taints"),
+    ("GangScheduling", "gangScheduling"),
     ("ControlPlane", "controlPlane"),
     ("Latency", "latency"),
     ("SchedulingCycle", "latency.schedulingCycle"),

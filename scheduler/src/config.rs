@@ -342,6 +342,23 @@ pub struct QueueConfiguration {
     pub discipline: QueueDiscipline,
     /// How long they are expected to run.
     pub run_times: Vec<RunTimeEstimate>,
+    /// Whether and how groups of pods are placed as a whole.
+    pub gangs: Option<GangConfiguration>,
+}
+
+/// How groups of pods are placed as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GangConfiguration {
+    /// How long pods of a group may hold room while others of it are tried, where its object does
+    /// not say.
+    pub timeout: Span,
+}
+
+impl Default for GangConfiguration {
+    /// That of coscheduling, `permitWaitingTimeSeconds`.
+    fn default() -> GangConfiguration {
+        GangConfiguration { timeout: Span::from_secs(60) }
+    }
 }
 
 /// A resource that an extender manages.

@@ -19,6 +19,7 @@ mod decide;
 mod extender;
 mod fast;
 pub mod framework;
+mod gangs;
 mod plugins;
 pub mod policies;
 pub mod preemption;

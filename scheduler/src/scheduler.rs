@@ -6,6 +6,7 @@
 
 mod binding;
 mod cycle;
+mod gangs;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::config::{ClientRate, ConfigurationError, SchedulerConfiguration};
 use crate::extender;
 use crate::fast::FastPath;
 use crate::framework::{Plugin, Profile};
+use crate::gangs::Gangs;
 use crate::queue::{Nominations, Order, Place, PodTable, SchedulingQueue};
 
 use binding::{PreBinding, VictimCall};
@@ -74,6 +76,8 @@ pub struct Scheduler {
     /// Victims that are asked to go when all others of their preemptor have been.
     last_victims: BTreeMap<u32, Arc<Pod>>,
     pre_bindings: FxHashMap<u32, PreBinding>,
+    /// Absent where pods are placed one by one.
+    gangs: Option<Box<Gangs>>,
 }
 
 impl Scheduler {
@@ -132,6 +136,7 @@ impl Scheduler {
                 Order::new(&configuration.queue),
             ),
             fast: Some(Box::new(FastPath::new(&profiles))),
+            gangs: configuration.queue.gangs.map(|gangs| Box::new(Gangs::new(gangs))),
             stream: Stream::new(configuration.seed, 0, STREAM_PURPOSE),
             configuration: Arc::new(configuration),
             profiles: profiles.into(),
@@ -174,6 +179,12 @@ impl Scheduler {
         Kind::CsiNode,
     ];
 
+    /// Whether the scheduler watches a kind: all of [`Scheduler::WATCHED`], and custom resources if it
+    /// places groups.
+    pub fn watches(&self, kind: Kind) -> bool {
+        Scheduler::WATCHED.contains(&kind) || kind == Kind::Untyped && self.gangs.is_some()
+    }
+
     /// The cluster as the scheduler knows it.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
@@ -207,7 +218,7 @@ impl Scheduler {
 
     /// Sets the timers that are needed and not set yet.
     fn arm(&mut self, now: SimTime, effects: &mut Effects<Timer>) {
-        if !self.cycle_armed && (self.pending.is_some() || self.queue.is_ready()) {
+        if !self.cycle_armed && (self.pending.is_some() || self.queue.is_ready() || self.is_placing_group()) {
             self.cycle_armed = true;
             effects.timer(self.busy_until.max(now), Timer::Cycle);
         }

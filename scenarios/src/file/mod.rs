@@ -58,6 +58,8 @@ record! {
         queue("queue"): Option<Queue>,
         /// What decides between nodes that are equally good.
         ties("ties"): Ties = "seeded",
+        /// Places groups of pods all together or not at all: pods with the label `scheduling.x-k8s.io/pod-group`, as many as their PodGroup asks for. Off if absent.
+        gang_scheduling("gangScheduling"): Option<GangScheduling>,
         /// Pools of machines. Without pools, and without nodes in the state, there are three machines on which the manifests fit.
         nodes("nodes"): Several<nodes::Pool>,
         /// The control plane.
@@ -86,6 +88,14 @@ choice! {
     pub(crate) enum ApiVersion {
         /// The present version.
         V1 = "seatrial/v1",
+    }
+}
+
+record! {
+    /// How groups of pods are placed.
+    pub(crate) struct GangScheduling {
+        /// How long pods of a group may hold room while others of it are tried, where the PodGroup has no `scheduleTimeoutSeconds`.
+        timeout("timeout"): Span = "60s",
     }
 }
 

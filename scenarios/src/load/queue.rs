@@ -2,7 +2,9 @@
 
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Span;
-use seatrial_scheduler::config::{QueueDiscipline, RunTimeEstimate, SchedulerConfiguration};
+use seatrial_scheduler::config::{
+    GangConfiguration, QueueDiscipline, RunTimeEstimate, SchedulerConfiguration,
+};
 use seatrial_sim_core::engine::dist::Distribution;
 
 use crate::file::{Queue, ScenarioFile};
@@ -22,6 +24,8 @@ pub(super) fn queue(
             Queue::DominantResourceFairness => QueueDiscipline::DominantResourceFairness,
         };
     }
+    scheduler.queue.gangs =
+        scenario.gang_scheduling.as_ref().map(|gangs| GangConfiguration { timeout: gangs.timeout });
     let estimates = scenario.pod_profiles.iter().filter_map(|profile| {
         Some(RunTimeEstimate {
             namespace: profile.namespace.as_ref().map(|Text(name)| Symbol::new(name)),

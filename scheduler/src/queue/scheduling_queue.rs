@@ -2,100 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
-use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use seatrial_api::client::exponential;
 use seatrial_api::pod::Pod;
-use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
 use super::discipline::{Lines, Order};
+use super::entry::{Place, PodEntry, PodTable, Preempting};
 use super::event::{ClusterEvent, EventKind, Interests};
 use crate::cluster::Cluster;
 use crate::framework::{EventContext, Hint, PluginId, PluginSet, Profile};
-
-/// Where a pod is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Ready to be tried.
-    Active,
-    /// Backing off after a rejection.
-    Backoff,
-    /// Backing off after an error.
-    ErrorBackoff,
-    /// Waiting for something to change.
-    Pool,
-    /// Being tried.
-    InFlight,
-    /// Given up, because it is being deleted.
-    Dropped,
-    /// Placed in the scheduler's memory; the binding is under way.
-    Assumed(Symbol),
-    /// On its node.
-    Assigned(Symbol),
-}
-
-/// What the scheduler remembers of a pod.
-#[derive(Clone, Debug)]
-pub(crate) struct PodEntry {
-    pub(crate) pod: Arc<Pod>,
-    pub(crate) place: Place,
-    /// Where the node was last seen in the visiting order.
-    pub(crate) row: u32,
-    /// The profile that places it.
-    pub(crate) profile: u8,
-    /// The PreEnqueue plugin that holds it back.
-    pub(crate) gated_by: Option<PluginId>,
-    /// Tells valid heap entries from stale ones.
-    ticket: u32,
-    /// When it last entered the queue.
-    timestamp: SimTime,
-    /// When it first did.
-    arrival: SimTime,
-    pub(crate) attempts: u32,
-    unschedulable_count: u32,
-    error_count: u32,
-    /// The plugins that rejected it in its last attempt.
-    pub(crate) rejectors: PluginSet,
-    /// How far its preemption is.
-    pub(crate) preempting: Preempting,
-}
-
-/// How far a preemption is. While it is under way the preemptor stays out of the queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Preempting {
-    /// There is none.
-    #[default]
-    No,
-    /// Victims are being asked to go, the last one aside.
-    Calls,
-    /// The last victim is being asked to go; over as soon as it is seen to.
-    LastVictim(u32),
-}
-
-impl PodEntry {
-    pub(crate) fn new(pod: Arc<Pod>, place: Place, profile: u8, now: SimTime) -> PodEntry {
-        PodEntry {
-            pod,
-            place,
-            row: u32::MAX,
-            profile,
-            gated_by: None,
-            ticket: 0,
-            timestamp: now,
-            arrival: now,
-            attempts: 0,
-            unschedulable_count: 0,
-            error_count: 0,
-            rejectors: PluginSet::EMPTY,
-            preempting: Preempting::No,
-        }
-    }
-}
-
-/// All pods that the scheduler knows, by their rows in the store.
-pub(crate) type PodTable = FxHashMap<u32, PodEntry>;
 
 /// An entry of the active heap: the lowest rank first (by default the highest priority), then who
 /// came first.
@@ -202,12 +118,56 @@ impl SchedulingQueue {
         cluster: &Cluster,
     ) -> Option<u32> {
         let id = self.pop_active(pods, cluster).or_else(|| self.pop_backoff(pods))?;
+        self.fly(pods, profiles, id);
+        Some(id)
+    }
+
+    /// Takes a pod out that waits, wherever that is, and counts the attempt. Whether it did wait.
+    pub(crate) fn take(&mut self, pods: &mut PodTable, profiles: &[Profile], id: u32) -> bool {
+        let waits = |entry: &PodEntry| {
+            matches!(
+                entry.place,
+                Place::Gathering | Place::Active | Place::Backoff | Place::ErrorBackoff | Place::Pool
+            )
+        };
+        let waited = pods.get(&id).is_some_and(|entry| waits(entry) && entry.gated_by.is_none());
+        if waited {
+            self.fly(pods, profiles, id);
+        }
+        waited
+    }
+
+    fn fly(&mut self, pods: &mut PodTable, profiles: &[Profile], id: u32) {
         self.leave(pods, profiles, id);
         let entry = pods.get_mut(&id).expect("invariant: a queued pod is known");
         entry.place = Place::InFlight;
         entry.attempts += 1;
         self.in_flight = Some(Vec::new());
-        Some(id)
+    }
+
+    /// A pod waits, although it was not rejected itself: others of its group were. It is tried again
+    /// once it has backed off if something happened that may help.
+    pub(crate) fn park(
+        &mut self,
+        pods: &mut PodTable,
+        profiles: &[Profile],
+        id: u32,
+        rejectors: PluginSet,
+        may_help: bool,
+        now: SimTime,
+    ) {
+        self.leave(pods, profiles, id);
+        if rejectors.is_empty() {
+            self.failed(pods, profiles, id, now);
+            return;
+        }
+        let Some(entry) = pods.get_mut(&id) else { return };
+        entry.rejectors = rejectors;
+        entry.timestamp = now;
+        entry.error_count = 0;
+        entry.unschedulable_count += 1;
+        let place = if may_help { self.after_backoff(&pods[&id], now) } else { Place::Pool };
+        self.enqueue(pods, profiles, id, place);
     }
 
     /// The pod in flight was placed or given up: nothing is replayed for it.
@@ -412,7 +372,7 @@ impl SchedulingQueue {
                 self.pool.insert(id);
                 self.count_interests(profiles, entry, 1);
             }
-            Place::InFlight | Place::Dropped | Place::Assumed(_) | Place::Assigned(_) => {}
+            Place::Gathering | Place::InFlight | Place::Dropped | Place::Assumed(_) | Place::Assigned(_) => {}
         }
     }
 
@@ -427,6 +387,7 @@ impl SchedulingQueue {
                 self.count_interests(profiles, entry, -1);
             }
             Place::ErrorBackoff
+            | Place::Gathering
             | Place::InFlight
             | Place::Dropped
             | Place::Assumed(_)

@@ -44,7 +44,7 @@ impl Scheduler {
         if self.queue.looks_at_cluster() {
             self.cluster.refresh();
         }
-        if let Some(id) = self.queue.pop(&mut self.pods, &self.profiles, &self.cluster) {
+        if let Some(id) = self.next_pod(now, effects) {
             self.attempt(now, id, effects);
         }
     }
@@ -78,10 +78,18 @@ impl Scheduler {
             Outcome::Node(position) => {
                 self.queue.done();
                 let node = self.assume(&pod, position);
+                if self.is_of_attempt(&pod) {
+                    self.member_placed(self.busy_until, &pod, node, effects);
+                    return;
+                }
                 self.start_binding(self.busy_until, &pod, node, effects);
             }
             Outcome::NoFit(no_fit) => {
-                let failure = self.failure(&pod, &no_fit, effects.explain);
+                let failure = if self.is_of_attempt(&pod) {
+                    self.member_failure(&pod, &no_fit, effects.explain)
+                } else {
+                    self.failure(&pod, &no_fit, effects.explain)
+                };
                 self.conclude_when_over(now, failure, effects);
             }
         }
@@ -154,6 +162,18 @@ impl Scheduler {
         }
     }
 
+    /// The failure of a pod of a group. Nothing is preempted for it: the group may not fit even then.
+    fn member_failure(&self, pod: &Pod, no_fit: &NoFit, explain: bool) -> Failure {
+        let nodes = self.cluster.node_count();
+        Failure {
+            pod: pod.meta.id,
+            rejectors: no_fit.diagnosis.rejectors,
+            message: if explain { no_fit.diagnosis.message(nodes) } else { String::new() },
+            nomination: Nomination::Keep,
+            preemption: None,
+        }
+    }
+
     fn conclude_when_over(&mut self, now: SimTime, failure: Failure, effects: &mut Effects<Timer>) {
         if self.busy_until <= now {
             self.conclude(now, failure, effects);
@@ -170,6 +190,9 @@ impl Scheduler {
             return;
         };
         let pod = pod.pod.clone();
+        if self.is_of_attempt(&pod) {
+            self.give_up(now, failure.rejectors, &failure.message, effects);
+        }
         self.queue.rejected(&mut self.pods, &self.profiles, &self.cluster, id, failure.rejectors, now);
         self.report_failure(
             now,

@@ -21,6 +21,7 @@ impl Scheduler {
             Object::Pod(pod) => self.pod_changed(now, pod),
             Object::Node(node) if gone => self.node_gone(now, node),
             Object::Node(node) => self.node_changed(now, node),
+            Object::Untyped(object) => self.group_changed(object, gone),
             object => self.object_changed(now, object, gone),
         }
     }
@@ -69,6 +70,9 @@ impl Scheduler {
 
     /// Tells the queue.
     pub(super) fn event(&mut self, now: SimTime, event: ClusterEvent, except: Option<u32>) {
+        if let Some(attempt) = self.gangs.as_mut().and_then(|gangs| gangs.attempt.as_mut()) {
+            attempt.disturbed = true;
+        }
         self.queue.on_event(&mut self.pods, &self.profiles, &self.cluster, event, now, except);
     }
 
@@ -78,6 +82,7 @@ impl Scheduler {
             (None, Some(node)) => {
                 self.pods.insert(id, PodEntry::new(pod.clone(), Place::Assigned(node), 0, now));
                 self.queue.pod_known(pod);
+                self.placed_in_group(pod);
                 self.assigned(now, pod, node);
             }
             (None, None) => self.pod_waits(now, pod),
@@ -96,6 +101,8 @@ impl Scheduler {
                 let old = std::mem::replace(&mut entry.pod, pod.clone());
                 entry.place = Place::Assigned(node);
                 self.queue.pod_changed(&old, pod);
+                self.group_member_changed(&old, pod);
+                self.placed_in_group(pod);
                 self.assigned(now, pod, node);
             }
             (Some(_), None) => self.waiting_pod_updated(now, pod),
@@ -108,7 +115,9 @@ impl Scheduler {
         let id = pod.meta.id;
         self.pods.insert(id, PodEntry::new(pod.clone(), Place::Dropped, profile, now));
         self.queue.pod_known(pod);
-        self.queue.enqueue(&mut self.pods, &self.profiles, id, Place::Active);
+        if !self.waits_for_group(pod) {
+            self.queue.enqueue(&mut self.pods, &self.profiles, id, Place::Active);
+        }
         if let Some(node) = pod.status.nominated_node {
             self.nominations.set(pod, node);
         }
@@ -142,6 +151,7 @@ impl Scheduler {
         let old = std::mem::replace(&mut entry.pod, pod.clone());
         self.cluster.update_pod(&old, pod, node, entry.row);
         self.queue.placed_pod_changed(&old, pod);
+        self.group_member_changed(&old, pod);
         for change in pod_changes(&old, pod) {
             if change != PodChange::Other {
                 let event = ClusterEvent::PodUpdate { old: old.clone(), new: pod.clone(), change };
@@ -156,6 +166,7 @@ impl Scheduler {
         let Some(entry) = self.pods.get_mut(&id) else { return };
         let old = std::mem::replace(&mut entry.pod, pod.clone());
         self.queue.pod_changed(&old, pod);
+        self.group_member_changed(&old, pod);
         let nominated = (old.status.nominated_node, pod.status.nominated_node);
         match nominated {
             (None, None) => self.nominations.update(pod),
@@ -182,8 +193,10 @@ impl Scheduler {
     fn pod_gone(&mut self, now: SimTime, id: u32) {
         let Some(entry) = self.pods.get(&id) else { return };
         let (pod, row) = (entry.pod.clone(), entry.row);
+        let place = entry.place;
         self.queue.pod_gone(&pod);
-        match entry.place {
+        self.leaves_group(&pod, true);
+        match place {
             Place::Assigned(node) => {
                 self.pods.remove(&id);
                 self.cluster.remove_pod(id, node, row);

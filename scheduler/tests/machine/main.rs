@@ -2,6 +2,7 @@
 
 mod disciplines;
 mod fast_path;
+mod gangs;
 mod policies;
 mod rig;
 mod scripted;

@@ -387,7 +387,7 @@ impl World {
         let row = self.watches.insert(PendingWatch { event, left: 0 });
         let mut left = 0;
         for watcher in [Watcher::Scheduler, Watcher::Controllers, Watcher::Kubelets, Watcher::Proxies] {
-            if !watches(watcher, kind) {
+            if !self.watches(watcher, kind) {
                 continue;
             }
             let stream = |purpose| self.streams.of(entity, purpose, nth << 2 | watcher as u32);
@@ -483,14 +483,14 @@ impl World {
     pub(super) fn take_report(&mut self, row: u32) -> PendingReport {
         self.reports.take(row)
     }
-}
 
-/// Which kinds a watcher watches.
-fn watches(watcher: Watcher, kind: Kind) -> bool {
-    match watcher {
-        Watcher::Controllers => true,
-        Watcher::Scheduler => Scheduler::WATCHED.contains(&kind),
-        Watcher::Kubelets => matches!(kind, Kind::ConfigMap | Kind::Secret | Kind::PersistentVolumeClaim),
-        Watcher::Proxies => kind == Kind::EndpointSlice,
+    /// Which kinds a watcher watches.
+    fn watches(&self, watcher: Watcher, kind: Kind) -> bool {
+        match watcher {
+            Watcher::Controllers => true,
+            Watcher::Scheduler => self.scheduler.watches(kind),
+            Watcher::Kubelets => matches!(kind, Kind::ConfigMap | Kind::Secret | Kind::PersistentVolumeClaim),
+            Watcher::Proxies => kind == Kind::EndpointSlice,
+        }
     }
 }
