@@ -424,3 +424,21 @@ fn a_scheduler_configuration_takes_the_place_of_a_policy() {
     assert_eq!((loaded.config.scheduler.seed, loaded.config.scheduler.ties), (3, TieBreak::Seeded));
     assert_eq!(loaded.inputs, [PathBuf::from("in/s.yaml"), PathBuf::from("in/sub/sched.yaml")]);
 }
+
+#[test]
+fn a_policy_keeps_its_own_rules_unless_the_scenario_says_otherwise() {
+    use seatrial_scheduler::config::{QueueDiscipline, TieBreak};
+    let rows = [
+        ("policy: default\n", TieBreak::Seeded, QueueDiscipline::Priority),
+        ("policy: first-fit\n", TieBreak::First, QueueDiscipline::Priority),
+        ("policy: first-fit\nties: seeded\n", TieBreak::Seeded, QueueDiscipline::Priority),
+        ("policy: tetris\n", TieBreak::Seeded, QueueDiscipline::Tetris),
+        ("policy: tetris\nqueue: fifo\nties: first\n", TieBreak::First, QueueDiscipline::Fifo),
+    ];
+    for (body, ties, discipline) in rows {
+        let scheduler = scenario(body).config.scheduler;
+        assert_eq!((scheduler.ties, scheduler.queue.discipline), (ties, discipline), "{body}");
+    }
+    let timeout = scenario("gangScheduling: {}\n").config.scheduler.queue.gangs.map(|gangs| gangs.timeout);
+    assert_eq!(timeout, Some(Span::from_secs(60)));
+}

@@ -56,8 +56,8 @@ record! {
         scheduler_config("schedulerConfig"): Option<Placed<Text>>,
         /// In which order waiting pods are tried; the policy's own order if absent.
         queue("queue"): Option<Queue>,
-        /// What decides between nodes that are equally good.
-        ties("ties"): Ties = "seeded",
+        /// What decides between nodes that are equally good; the policy's own rule if absent, which is `seeded` for all but `first-fit`.
+        ties("ties"): Option<Ties>,
         /// Places groups of pods all together or not at all: pods with the label `scheduling.x-k8s.io/pod-group`, as many as their PodGroup asks for. Off if absent.
         gang_scheduling("gangScheduling"): Option<GangScheduling>,
         /// Pools of machines. Without pools, and without nodes in the state, there are three machines on which the manifests fit.

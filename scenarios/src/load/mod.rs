@@ -173,8 +173,8 @@ impl<'a> Loader<'a> {
     fn load(mut self, findings: &mut Diagnostics) -> Option<Loaded> {
         let mut objects = self.read_objects(findings);
         let mut scheduler = self.scheduler(findings);
-        if let Some(scheduler) = &mut scheduler {
-            scheduler.ties = match self.scenario.ties {
+        if let (Some(scheduler), Some(ties)) = (&mut scheduler, self.scenario.ties) {
+            scheduler.ties = match ties {
                 Ties::Seeded => TieBreak::Seeded,
                 Ties::First => TieBreak::First,
             };
