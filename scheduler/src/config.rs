@@ -2,6 +2,7 @@
 //! to the machine it runs on.
 
 use std::fmt;
+use std::sync::Arc;
 
 use compact_str::CompactString;
 use seatrial_api::labels::Selector;
@@ -9,6 +10,8 @@ use seatrial_api::scheduling::{NodeSelectorTerm, PreferredNode, TopologySpreadCo
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Span;
 use seatrial_api::version::KubernetesVersion;
+
+use crate::framework::Plugin;
 
 /// What is wrong in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -420,7 +423,33 @@ pub struct SchedulerConfiguration {
     pub cost: CostModel,
     /// How pods queue.
     pub queue: QueueConfiguration,
+    /// Plugins that profiles can name besides those of this crate.
+    pub plugins: OwnPlugins,
 }
+
+/// Plugins of one's own. Two are equal if their names are.
+#[derive(Clone, Default)]
+pub struct OwnPlugins(pub Vec<Arc<dyn Plugin>>);
+
+impl OwnPlugins {
+    fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.0.iter().map(|plugin| plugin.name())
+    }
+}
+
+impl fmt::Debug for OwnPlugins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+impl PartialEq for OwnPlugins {
+    fn eq(&self, other: &OwnPlugins) -> bool {
+        self.names().eq(other.names())
+    }
+}
+
+impl Eq for OwnPlugins {}
 
 impl Default for SchedulerConfiguration {
     fn default() -> SchedulerConfiguration {
@@ -436,6 +465,7 @@ impl Default for SchedulerConfiguration {
             seed: 0,
             cost: CostModel::default(),
             queue: QueueConfiguration::default(),
+            plugins: OwnPlugins::default(),
         }
     }
 }

@@ -86,7 +86,8 @@ impl Scheduler {
     /// # Errors
     /// If the configuration is not valid.
     pub fn new(configuration: SchedulerConfiguration) -> Result<Scheduler, ConfigurationError> {
-        Scheduler::with_plugins(configuration, &[])
+        let plugins = configuration.plugins.clone();
+        Scheduler::with_plugins(configuration, &plugins.0)
     }
 
     /// Whether a scheduler can be made of a configuration.

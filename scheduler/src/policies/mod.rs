@@ -91,6 +91,15 @@ impl Policy {
     }
 }
 
+/// The configuration of a policy of one's own: upstream's filters, and `plugin` in the place of all of
+/// upstream's scores.
+pub fn scored_by(plugin: Arc<dyn Plugin>) -> SchedulerConfiguration {
+    let mut configuration = SchedulerConfiguration::default();
+    score_by(&mut configuration, plugin.name());
+    configuration.plugins.0.push(plugin);
+    configuration
+}
+
 /// Puts one plugin's score in the place of all of upstream's, over all feasible nodes.
 fn score_by(configuration: &mut SchedulerConfiguration, plugin: &str) {
     for profile in &mut configuration.profiles {
