@@ -2,9 +2,10 @@
 
 use crate::labels::Selector;
 use crate::meta::{ObjectMeta, Uid};
-use crate::pod::PreemptionPolicy;
+use crate::pod::{ConditionStatus, PreemptionPolicy};
+use crate::symbol::Symbol;
 use crate::units::SimTime;
-use crate::workload::{Condition, IntOrPercent};
+use crate::workload::{Condition, IntOrPercent, condition};
 
 /// When a pod that is not ready may be evicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +58,50 @@ pub struct PdbStatus {
     pub observed_generation: i64,
     /// Conditions.
     pub conditions: Vec<Condition>,
+}
+
+impl PdbStatus {
+    /// Type of the condition that says whether evictions are allowed.
+    pub const DISRUPTION_ALLOWED: &str = "DisruptionAllowed";
+    /// Its reason when the status could not be computed.
+    pub const SYNC_FAILED: &str = "SyncFailed";
+
+    /// Lets the condition DisruptionAllowed say what `disruptions_allowed` does.
+    pub fn note_allowed(&mut self, now: SimTime) {
+        let (status, reason) = match self.disruptions_allowed {
+            1.. => (ConditionStatus::True, "SufficientPods"),
+            _ => (ConditionStatus::False, "InsufficientPods"),
+        };
+        self.set_allowed(status, reason, "", now);
+    }
+
+    /// Lets it say that the status could not be computed, and why.
+    pub fn note_failure(&mut self, error: &str, now: SimTime) {
+        self.set_allowed(ConditionStatus::False, PdbStatus::SYNC_FAILED, error, now);
+    }
+
+    /// The condition DisruptionAllowed, once it was set.
+    pub fn allowed(&self) -> Option<&Condition> {
+        condition(&self.conditions, PdbStatus::DISRUPTION_ALLOWED)
+    }
+
+    /// Its transition time, in whole seconds, moves only with its status.
+    fn set_allowed(&mut self, status: ConditionStatus, reason: &str, message: &str, now: SimTime) {
+        let now = now.truncate_to_second();
+        let since = self.allowed().filter(|old| old.status == status).map_or(now, |old| old.transition);
+        let condition = Condition {
+            kind: Symbol::new(PdbStatus::DISRUPTION_ALLOWED),
+            status,
+            reason: Symbol::new(reason),
+            message: message.into(),
+            transition: since,
+            updated: since,
+        };
+        match self.conditions.iter_mut().find(|old| old.kind == condition.kind) {
+            Some(old) => *old = condition,
+            None => self.conditions.push(condition),
+        }
+    }
 }
 
 /// A PriorityClass.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ApiServer;
 use crate::object::{Kind, Object, ObjectRef};
 use crate::pod::{ConditionStatus, Pod, PodConditionType, PodPhase, PodReason};
-use crate::policy::{PodDisruptionBudget, UnhealthyPodEvictionPolicy};
+use crate::policy::{PdbStatus, PodDisruptionBudget, UnhealthyPodEvictionPolicy};
 use crate::request::{ApiError, DeleteOptions, ErrorReason, Reply, WatchEvent};
 use crate::symbol::Symbol;
 use crate::units::SimTime;
@@ -95,7 +95,8 @@ impl ApiServer {
         Ok(first)
     }
 
-    /// Takes one disruption from a budget, unless the pod is unhealthy and may go for free.
+    /// Takes one disruption from a budget, unless the pod is unhealthy and may go for free
+    /// (upstream `pkg/registry/core/pod/storage/eviction.go`).
     fn charge(
         &mut self,
         now: SimTime,
@@ -114,25 +115,55 @@ impl ApiServer {
             let cause = format!("The disruption budget {name} is still being processed by the server.");
             return Err(too_many(&cause));
         }
-        if status.disruptions_allowed <= 0 {
-            let cause = format!(
-                "The disruption budget {name} needs {} healthy pods and has {} currently",
-                status.desired_healthy, status.current_healthy
-            );
-            return Err(too_many(&cause));
+        if status.disruptions_allowed < 0 {
+            return Err(forbidden(name, "pdb disruptions allowed is negative"));
         }
         if status.disrupted_pods.len() > DISRUPTED_PODS_MAX {
-            return Err(ApiError::new(
-                ErrorReason::Forbidden,
-                "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
-            ));
+            let why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller";
+            return Err(forbidden(name, why));
+        }
+        if status.disruptions_allowed == 0 {
+            return Err(too_many(&exhausted(name, status)));
         }
         let mut charged = PodDisruptionBudget::clone(budget);
         charged.status.disruptions_allowed -= 1;
-        charged.status.disrupted_pods.push((pod.meta.uid, now));
+        if charged.status.disruptions_allowed == 0 {
+            charged.status.note_allowed(now);
+        }
+        charged.status.disrupted_pods.push((pod.meta.uid, now.truncate_to_second()));
         self.replace(Object::PodDisruptionBudget(Arc::new(charged)), events);
         Ok(())
     }
+}
+
+/// Why a budget that allows nothing does so. The counts of one that could not be computed are not
+/// to be trusted.
+fn exhausted(name: &str, status: &PdbStatus) -> String {
+    let refusal = status
+        .allowed()
+        .filter(|allowed| allowed.status == ConditionStatus::False && !allowed.message.is_empty());
+    let failure = refusal.filter(|allowed| allowed.reason == PdbStatus::SYNC_FAILED);
+    let subject = format!("The disruption budget {name}");
+    match (failure, refusal) {
+        (Some(failure), _) => {
+            let why = &failure.message;
+            format!("{subject} does not allow evicting pods currently because it failed sync: {why}")
+        }
+        _ if status.current_healthy <= status.desired_healthy => {
+            let (desired, current) = (status.desired_healthy, status.current_healthy);
+            format!("{subject} needs {desired} healthy pods and has {current} currently")
+        }
+        (_, Some(refusal)) => {
+            let (reason, why) = (refusal.reason, &refusal.message);
+            format!("{subject} does not allow evicting pods currently ({reason}): {why}")
+        }
+        (None, None) => format!("{subject} does not allow evicting pods currently"),
+    }
+}
+
+fn forbidden(name: &str, why: &str) -> ApiError {
+    let message = format!("poddisruptionbudget.policy \"{name}\" is forbidden: {why}");
+    ApiError::new(ErrorReason::Forbidden, message)
 }
 
 fn too_many(cause: &str) -> ApiError {

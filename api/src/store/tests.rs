@@ -212,47 +212,93 @@ fn a_pod_is_bound_once() {
     assert!(error.message.ends_with("pod web-0 is already assigned to node \"node-1\""), "{error}");
 }
 
+/// A server with a running pod and a budget over it whose controller has written this status.
+fn guarded_pod(status: PdbStatus) -> (ApiServer, ObjectRef, u32) {
+    let (mut server, target) = running_pod();
+    let budget = PodDisruptionBudget {
+        meta: ObjectMeta::named("shop", "web"),
+        budget: None,
+        selector: Some(Selector::of_labels(&Labels::of(&[("app", "web")]))),
+        unhealthy_pod_eviction_policy: UnhealthyPodEvictionPolicy::IfHealthyBudget,
+        status: PdbStatus::default(),
+    };
+    let mut events = Vec::new();
+    let create = Request::Create(Object::PodDisruptionBudget(Arc::new(budget)));
+    let created = server.handle(SimTime::ZERO, create, &mut events);
+    let Object::PodDisruptionBudget(mut stored) = created.unwrap() else { unreachable!() };
+    Arc::make_mut(&mut stored).status = status;
+    let id = stored.meta.id;
+    let update =
+        Request::Update { object: Object::PodDisruptionBudget(stored), subresource: Subresource::Status };
+    server.handle(SimTime::ZERO, update, &mut events).unwrap();
+    (server, target, id)
+}
+
+/// A status that allows so many evictions, with its condition.
+fn allowing(allowed: i32) -> PdbStatus {
+    let mut status = PdbStatus {
+        disruptions_allowed: allowed,
+        current_healthy: 1 + allowed,
+        desired_healthy: 1,
+        observed_generation: 1,
+        ..PdbStatus::default()
+    };
+    status.note_allowed(SimTime::ZERO);
+    status
+}
+
 #[test]
-fn eviction_spends_the_budget_and_is_refused_without() {
-    for (allowed, accepted) in [(1, true), (0, false)] {
-        let (mut server, target) = running_pod();
-        let budget = PodDisruptionBudget {
-            meta: ObjectMeta::named("shop", "web"),
-            budget: None,
-            selector: Some(Selector::of_labels(&Labels::of(&[("app", "web")]))),
-            unhealthy_pod_eviction_policy: UnhealthyPodEvictionPolicy::IfHealthyBudget,
-            status: PdbStatus::default(),
-        };
-        let mut events = Vec::new();
-        let created = server.handle(
-            SimTime::ZERO,
-            Request::Create(Object::PodDisruptionBudget(Arc::new(budget))),
-            &mut events,
-        );
-        let Object::PodDisruptionBudget(mut stored) = created.unwrap() else { unreachable!() };
-        Arc::make_mut(&mut stored).status = PdbStatus {
-            disruptions_allowed: allowed,
-            current_healthy: 1,
-            desired_healthy: 1 - allowed,
-            observed_generation: 1,
-            ..PdbStatus::default()
-        };
-        let id = stored.meta.id;
-        let update =
-            Request::Update { object: Object::PodDisruptionBudget(stored), subresource: Subresource::Status };
-        server.handle(SimTime::ZERO, update, &mut events).unwrap();
-        let reply = server.handle(
-            SimTime::ZERO,
-            Request::Evict { pod: target.id, grace_period_seconds: None },
-            &mut events,
-        );
-        assert_eq!(reply.is_ok(), accepted);
-        let left = server.typed::<PodDisruptionBudget>(id).unwrap().status.disruptions_allowed;
-        assert_eq!(left, 0);
-        if let Err(error) = reply {
-            assert_eq!(error.reason, ErrorReason::TooManyRequests);
-            assert!(error.message.contains("needs 1 healthy pods and has 1 currently"));
-        }
+fn an_eviction_spends_the_budget_and_its_condition_says_when_it_is_spent() {
+    for (allowed, reason, since) in [(2, "SufficientPods", 0), (1, "InsufficientPods", 7)] {
+        let (mut server, target, budget) = guarded_pod(allowing(allowed));
+        let evict = Request::Evict { pod: target.id, grace_period_seconds: None };
+        server.handle(SimTime::from_nanos(7_900_000_000), evict, &mut Vec::new()).unwrap();
+        let status = &server.typed::<PodDisruptionBudget>(budget).unwrap().status;
+        assert_eq!(status.disruptions_allowed, allowed - 1);
+        let condition = status.allowed().unwrap();
+        assert_eq!((condition.reason.as_str(), condition.transition), (reason, SimTime::from_secs(since)));
+        assert_eq!(status.disrupted_pods[0].1, SimTime::from_secs(7), "times at the server are whole seconds");
+    }
+}
+
+#[test]
+fn an_eviction_without_budget_is_refused_with_the_reason() {
+    let failed = || {
+        let mut status = allowing(0);
+        status.note_failure("found no controllers for pod \"web-0\"", SimTime::ZERO);
+        status
+    };
+    let unhelpful = || PdbStatus { current_healthy: 5, conditions: Vec::new(), ..allowing(0) };
+    let many = || PdbStatus { disrupted_pods: vec![Default::default(); 2_001], ..allowing(1) };
+    let subject = "Cannot evict pod as it would violate the pod's disruption budget. The disruption budget web";
+    let forbidden = "poddisruptionbudget.policy \"web\" is forbidden:";
+    for (status, message) in [
+        (allowing(0), format!("{subject} needs 1 healthy pods and has 1 currently")),
+        (
+            failed(),
+            format!(
+                "{subject} does not allow evicting pods currently because it failed sync: found no controllers for \
+                 pod \"web-0\""
+            ),
+        ),
+        (unhelpful(), format!("{subject} does not allow evicting pods currently")),
+        (
+            PdbStatus { observed_generation: 0, ..allowing(1) },
+            format!("{subject} is still being processed by the server."),
+        ),
+        (allowing(-1), format!("{forbidden} pdb disruptions allowed is negative")),
+        (
+            many(),
+            format!(
+                "{forbidden} DisruptedPods map too big - too many evictions not confirmed by PDB controller"
+            ),
+        ),
+    ] {
+        let (mut server, target, budget) = guarded_pod(status.clone());
+        let evict = Request::Evict { pod: target.id, grace_period_seconds: None };
+        let error = server.handle(SimTime::ZERO, evict, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.message, message);
+        assert_eq!(server.typed::<PodDisruptionBudget>(budget).unwrap().status, status, "nothing is spent");
     }
 }
 

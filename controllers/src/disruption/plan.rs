@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 
 use seatrial_api::labels::{Operator, Selector};
 use seatrial_api::meta::{OwnerRef, Uid};
-use seatrial_api::pod::{ConditionStatus, Pod};
+use seatrial_api::pod::Pod;
 use seatrial_api::policy::{Budget, PdbStatus, PodDisruptionBudget};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
-use seatrial_api::workload::{Condition, IntOrPercent};
+use seatrial_api::workload::IntOrPercent;
 
 /// How long an accepted eviction may take until the pod is seen to terminate.
 pub const DELETION_TIMEOUT: Span = Span::from_mins(2);
@@ -111,7 +111,6 @@ pub fn plan(budget: &PodDisruptionBudget, pods: &[&Pod], demand: Demand, now: Si
         healthy += i32::from(pod.is_ready());
     }
     let allowed = if demand.expected <= 0 { 0 } else { (healthy - demand.desired).max(0) };
-    let conditions = conditions(&budget.status.conditions, allowed_condition(allowed), now);
     plan.status = PdbStatus {
         disruptions_allowed: allowed,
         current_healthy: healthy,
@@ -119,56 +118,17 @@ pub fn plan(budget: &PodDisruptionBudget, pods: &[&Pod], demand: Demand, now: Si
         expected_pods: demand.expected,
         disrupted_pods: disrupted,
         observed_generation: budget.meta.generation,
-        conditions,
+        conditions: budget.status.conditions.clone(),
     };
+    plan.status.note_allowed(now);
     plan
 }
 
 /// The status of a budget that could not be computed: nothing is allowed.
 pub fn failed_status(status: &PdbStatus, error: &str, now: SimTime) -> PdbStatus {
-    let failure = (ConditionStatus::False, "SyncFailed", error);
-    PdbStatus {
-        disruptions_allowed: 0,
-        conditions: conditions(&status.conditions, failure, now),
-        ..status.clone()
-    }
-}
-
-fn allowed_condition(allowed: i32) -> (ConditionStatus, &'static str, &'static str) {
-    match allowed {
-        1.. => (ConditionStatus::True, "SufficientPods", ""),
-        _ => (ConditionStatus::False, "InsufficientPods", ""),
-    }
-}
-
-/// The conditions with DisruptionAllowed as given.
-fn conditions(
-    old: &[Condition],
-    (status, reason, message): (ConditionStatus, &str, &str),
-    now: SimTime,
-) -> Vec<Condition> {
-    let kind = Symbol::new("DisruptionAllowed");
-    let mut conditions = old.to_vec();
-    let now = now.truncate_to_second();
-    match conditions.iter_mut().find(|condition| condition.kind == kind) {
-        Some(condition) => {
-            if condition.status != status {
-                condition.transition = now;
-            }
-            condition.status = status;
-            condition.reason = Symbol::new(reason);
-            condition.message = message.into();
-        }
-        None => conditions.push(Condition {
-            kind,
-            status,
-            reason: Symbol::new(reason),
-            message: message.into(),
-            transition: now,
-            updated: now,
-        }),
-    }
-    conditions
+    let mut failed = PdbStatus { disruptions_allowed: 0, ..status.clone() };
+    failed.note_failure(error, now);
+    failed
 }
 
 /// A selector as upstream's messages print it. Requirements of one value are taken for
@@ -210,7 +170,7 @@ mod tests {
     use seatrial_api::container::Container;
     use seatrial_api::labels::Labels;
     use seatrial_api::meta::{Deletion, ObjectMeta};
-    use seatrial_api::pod::{PodConditionType, PodReason, PodSpec};
+    use seatrial_api::pod::{ConditionStatus, PodConditionType, PodReason, PodSpec};
     use seatrial_api::policy::UnhealthyPodEvictionPolicy;
 
     fn owner(low: u64) -> OwnerRef {
