@@ -6,6 +6,8 @@
 //! counter mode, its key whitened by the same finaliser; integer arithmetic only, so equal on
 //! every platform.
 
+use crate::symbol::Symbol;
+
 /// The golden-ratio increment of SplitMix64.
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -14,6 +16,13 @@ pub const fn mix64(word: u64) -> u64 {
     let z = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
+}
+
+/// The entity of something that is known by namespace and name: the 64-bit FNV-1a hash of its name
+/// that begins with its namespace's.
+pub fn entity_of(namespace: Symbol, name: &str) -> u64 {
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    name.bytes().fold(namespace.text_hash(), fold)
 }
 
 /// A stream of uniform 64-bit words, addressed by seed, entity and purpose.

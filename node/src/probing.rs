@@ -3,7 +3,7 @@
 
 use seatrial_api::machine::Severity;
 use seatrial_api::runtime::{ContainerId, ProbeKind, RuntimeCommand};
-use seatrial_api::stream::Stream;
+use seatrial_api::stream::{Stream, entity_of};
 use seatrial_api::units::{SimTime, Span};
 
 use crate::machine::{Fx, Kubelets, Timer};
@@ -44,6 +44,7 @@ impl Kubelets {
         let row = &mut self.pods[slot];
         row.set(Flag::Probed);
         let pod = std::sync::Arc::clone(&row.pod);
+        let name = entity_of(pod.meta.namespace, &pod.meta.name);
         for (index, container) in pod.spec.all_containers().enumerate() {
             let Some(any) = KINDS.iter().find_map(|&kind| probe_of(container, kind)) else { continue };
             let workers = KINDS.map(|kind| {
@@ -51,9 +52,8 @@ impl Kubelets {
                 let period = Span::from_secs(i64::from(probe.period_seconds.max(1)));
                 let mut anchor = now;
                 if now - kubelet_started < period {
-                    let entity = u64::from(pod.meta.id) << 20 | (index as u64) << 4 | kind as u64;
-                    let offset =
-                        Stream::new(seed, entity, PURPOSE_OFFSET).below(period.nanos().unsigned_abs());
+                    let purpose = PURPOSE_OFFSET.wrapping_add((index as u64) << 12 | (kind as u64) << 8);
+                    let offset = Stream::new(seed, name, purpose).below(period.nanos().unsigned_abs());
                     anchor += Span::from_nanos(offset.cast_signed());
                 }
                 ProbeWorker::new(anchor, probe)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use seatrial_api::machine::Severity;
 use seatrial_api::pod::StatusText;
-use seatrial_api::stream::Stream;
+use seatrial_api::stream::{Stream, entity_of};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
@@ -208,10 +208,7 @@ impl Kubelets {
     pub(crate) fn jittered(&mut self, slot: usize, span: Span) -> Span {
         let seed = self.seed;
         let row = &mut self.pods[slot];
-        let meta = &row.pod.meta;
-        let name = meta.name.bytes().fold(meta.namespace.text_hash(), |hash, byte| {
-            hash.wrapping_mul(0x0100_0000_01B3) ^ u64::from(byte)
-        });
+        let name = entity_of(row.pod.meta.namespace, &row.pod.meta.name);
         let extra = row.extra_mut();
         extra.draws += 1;
         let purpose = PURPOSE_JITTER.wrapping_add(u64::from(extra.draws) << 8);

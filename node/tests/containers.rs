@@ -186,6 +186,24 @@ fn a_probe_whose_outcome_lasts_is_played_once() {
 }
 
 #[test]
+fn the_offset_of_probes_belongs_to_the_pods_name() {
+    // Soon after its start a kubelet spreads the first probes of a pod over their period.
+    let first_probe = |row: u32, name: &str| {
+        let mut world = World::new(with_images());
+        let mut spec = plain();
+        spec.containers[0].liveness_probe =
+            probe().map(|probe| Box::new(Probe { period_seconds: 600, ..*probe }));
+        let mut pod = Arc::unwrap_or_clone(pod(row, spec));
+        pod.meta.name = name.into();
+        world.bind(Arc::new(pod));
+        world.run(secs(700));
+        world.lines("probe main Liveness")[0].0
+    };
+    assert_eq!(first_probe(1, "web-0"), first_probe(9, "web-0"), "whatever else was created before");
+    assert_ne!(first_probe(1, "web-0"), first_probe(1, "web-1"));
+}
+
+#[test]
 fn a_container_that_fails_its_liveness_probe_is_restarted_at_once() {
     let mut world = World::new(with_images());
     let mut spec = plain();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
-use super::{ApiServer, affinity};
+use super::{ApiServer, PURPOSE_SUFFIXES, affinity};
 use crate::labels::{Labels, Operator, Selector};
 use crate::meta::ObjectMeta;
 use crate::object::{Kind, Object};
@@ -14,6 +14,7 @@ use crate::service::ServiceType;
 use crate::storage::{
     ClaimPhase, ClaimRef, PersistentVolume, PersistentVolumeClaim, ReclaimPolicy, VolumePhase,
 };
+use crate::stream::{Stream, entity_of};
 use crate::symbol::Symbol;
 use crate::units::SimTime;
 use crate::workload::Job;
@@ -101,12 +102,15 @@ impl ApiServer {
             .map(|(index, c)| index + c.len_utf8())
             .take_while(|&end| end <= GENERATED_BASE_MAX);
         let base = &base[..end.last().unwrap_or(0)];
+        let entity = entity_of(meta.namespace, base);
+        let count = self.generated.entry((kind, entity)).or_default();
+        *count += 1;
+        let purpose = PURPOSE_SUFFIXES | (kind as u64) << 8 | u64::from(*count) << 16;
+        let mut suffixes = Stream::new(self.seed, entity, purpose);
         for _ in 0..GENERATE_ATTEMPTS {
             let mut name = CompactString::from(base);
             for _ in 0..SUFFIX_LENGTH {
-                name.push(
-                    SUFFIX_ALPHABET[self.suffixes.below(SUFFIX_ALPHABET.len() as u64) as usize] as char,
-                );
+                name.push(SUFFIX_ALPHABET[suffixes.below(SUFFIX_ALPHABET.len() as u64) as usize] as char);
             }
             if self.find(kind, meta.namespace, &name).is_none() {
                 return Ok(name);

@@ -42,8 +42,11 @@ pub struct ApiServer {
     version: KubernetesVersion,
     arenas: Vec<Arena>,
     revision: u64,
+    seed: u64,
     uids: Stream,
-    suffixes: Stream,
+    /// How many names were made from each base: what is called alike in two runs stays so, whatever
+    /// else one of them creates.
+    generated: FxHashMap<(Kind, u64), u32>,
     addresses: Stream,
     /// Admitted specifications by the address of the template's, which the entry keeps alive.
     admitted: FxHashMap<usize, Admitted>,
@@ -70,8 +73,9 @@ impl ApiServer {
             version,
             arenas: vec![Arena::default(); Kind::ALL.len()],
             revision: 0,
+            seed,
             uids: Stream::new(seed, ENTITY, PURPOSE_UIDS),
-            suffixes: Stream::new(seed, ENTITY, PURPOSE_SUFFIXES),
+            generated: FxHashMap::default(),
             addresses: Stream::new(seed, ENTITY, PURPOSE_ADDRESSES),
             admitted: FxHashMap::default(),
         }

@@ -205,6 +205,25 @@ fn a_namespace_goes_when_its_controller_gives_its_finalizer_up() {
 }
 
 #[test]
+fn a_generated_name_depends_on_its_base_and_its_place_alone() {
+    let create = |server: &mut ApiServer, base: &str| {
+        let Object::Pod(pod) = pod("") else { unreachable!() };
+        let mut pod = Pod::clone(&pod);
+        pod.meta.extra = Some(Arc::new(MetaExtra { generate_name: base.into(), ..MetaExtra::default() }));
+        let create = Request::Create(Object::Pod(Arc::new(pod)));
+        server.handle(SimTime::ZERO, create, &mut Vec::new()).unwrap().meta().name.clone()
+    };
+    let (mut alone, mut among_others) = (server(), server());
+    let first = create(&mut alone, "web-");
+    create(&mut among_others, "db-");
+    assert_eq!(create(&mut among_others, "web-"), first);
+    create(&mut among_others, "db-");
+    let second = create(&mut alone, "web-");
+    assert_eq!(create(&mut among_others, "web-"), second);
+    assert_ne!(first, second);
+}
+
+#[test]
 fn a_pod_is_bound_once() {
     let (mut server, target) = running_pod();
     let bind = Request::Bind { pod: target.id, node: "node-2".into() };
