@@ -2,8 +2,8 @@
 //! (upstream `eviction/*.go`, `qos/policy.go`).
 //!
 //! How much memory is used is the driver's knowledge. While less is available than
-//! [`EVICTION_THRESHOLD`], it calls [`Kubelets::observe_memory`] every ten seconds, and once more
-//! when a victim has stopped.
+//! [`EVICTION_THRESHOLD`], it calls [`Kubelets::observe_memory`] every [`LOOK_PERIOD`], and once
+//! more when a victim has stopped.
 //!
 //! Model: pressure of disk and of process ids is left out.
 
@@ -22,6 +22,9 @@ use crate::table::Power;
 
 /// Pods are evicted while less memory is available (`evictionHard`, `memory.available`).
 pub const EVICTION_THRESHOLD: Bytes = Bytes(100 << 20);
+
+/// From one look at a node's memory to the next.
+pub const LOOK_PERIOD: Span = Span::from_secs(10);
 
 /// How long a node says that it is short of memory after it was seen to be.
 const TRANSITION: Span = Span::from_mins(5);
@@ -105,20 +108,36 @@ pub struct MemoryReport<'a> {
     pub usage: &'a [(u32, Bytes)],
 }
 
+/// What a kubelet does about the memory of its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relief {
+    /// Nothing: there is enough of it.
+    NotNeeded,
+    /// A pod that it evicts has not stopped yet.
+    UnderWay,
+    /// It evicts this pod.
+    Evicts {
+        /// The pod's row in the store.
+        pod: u32,
+    },
+    /// There is no pod that it may evict.
+    Impossible,
+}
+
 impl Kubelets {
     /// Tells a node's kubelet how its memory looks. If it is short, the node says so, and one pod
-    /// is evicted: its row is returned.
+    /// is evicted.
     pub fn observe_memory(
         &mut self,
         now: SimTime,
         name: Symbol,
         report: MemoryReport<'_>,
         effects: &mut Fx,
-    ) -> Option<u32> {
-        let &node = self.node_slots.get(&name)?;
+    ) -> Relief {
+        let Some(&node) = self.node_slots.get(&name) else { return Relief::NotNeeded };
         let row = &mut self.nodes[node as usize];
         if row.power != Power::On || report.available >= EVICTION_THRESHOLD {
-            return None;
+            return Relief::NotNeeded;
         }
         let until = now + TRANSITION;
         row.pressure_until = Some(until);
@@ -127,12 +146,11 @@ impl Kubelets {
         self.evict_one(now, node, report, effects)
     }
 
-    fn evict_one(&mut self, now: SimTime, node: u32, report: MemoryReport<'_>, fx: &mut Fx) -> Option<u32> {
+    fn evict_one(&mut self, now: SimTime, node: u32, report: MemoryReport<'_>, fx: &mut Fx) -> Relief {
         let slots = self.nodes[node as usize].pods.iter().filter_map(|&pod| self.slot(pod));
         let active: Vec<_> = slots.filter(|&slot| self.pods[slot].is(Flag::Counted)).collect();
         if active.iter().any(|&slot| self.is_being_evicted(slot)) {
-            // One at a time: the last victim has not stopped yet.
-            return None;
+            return Relief::UnderWay;
         }
         let candidates: Vec<_> = active
             .iter()
@@ -142,8 +160,10 @@ impl Kubelets {
                 Candidate { pod, usage: usage.map(|usage| usage.1) }
             })
             .collect();
-        let victim = eviction_victim(&candidates)?.meta.id;
-        let slot = self.slot(victim)?;
+        let victim = eviction_victim(&candidates).map(|pod| pod.meta.id);
+        let Some((pod, slot)) = victim.and_then(|pod| Some((pod, self.slot(pod)?))) else {
+            return Relief::Impossible;
+        };
         let message = format!(
             "The node was low on resource: memory. Threshold quantity: 100Mi, available: {}Ki. ",
             report.available.0.max(0) / 1_024
@@ -152,7 +172,7 @@ impl Kubelets {
         fx.decide(object, Severity::Warning, "Evicted", || message.clone());
         self.disrupt(slot, "Evicted", &message, Some(Span::from_secs(1)), now);
         self.trigger(now, slot, fx);
-        Some(victim)
+        Relief::Evicts { pod }
     }
 
     fn is_being_evicted(&self, slot: usize) -> bool {

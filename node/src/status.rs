@@ -85,6 +85,9 @@ fn settle(
     if outlook == Outlook::Final {
         close(view, statuses);
     }
+    if phase != status.phase {
+        changed |= forget_reason(status);
+    }
     if let Some(failure) = row.extra.as_ref().and_then(|extra| extra.failure.as_ref())
         && phase == PodPhase::Failed
         && status.text.as_ref() != Some(failure)
@@ -98,6 +101,21 @@ fn settle(
     status.ip = ip;
     status.start_time.get_or_insert_with(|| view.now.truncate_to_second());
     changed
+}
+
+/// Reason and message belong to a phase and end with it. Returns whether there were any.
+fn forget_reason(status: &mut PodStatus) -> bool {
+    let Some(text) = status.text.as_mut().filter(|text| !(text.reason.is_empty() && text.message.is_empty()))
+    else {
+        return false;
+    };
+    if text.scheduling.is_empty() {
+        status.text = None;
+    } else {
+        let text = Arc::make_mut(text);
+        (text.reason, text.message) = Default::default();
+    }
+    true
 }
 
 fn next_phase(row: &PodRow, outlook: Outlook, statuses: &[ContainerStatus], before: PodPhase) -> PodPhase {

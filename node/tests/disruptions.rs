@@ -3,13 +3,13 @@
 
 mod play;
 
-use play::{Action, World, container, ms, pod, secs, with_images};
+use play::{Action, Run, Term, World, container, ms, pod, secs, with_images};
 use seatrial_api::node::NodeConditionType;
 use seatrial_api::pod::{ConditionStatus, PodConditionType, PodPhase, PodSpec};
 use seatrial_api::units::{Bytes, MilliCpu};
 use seatrial_node::KubeletConfig;
 use seatrial_node::preemption::CRITICAL_PRIORITY;
-use seatrial_node::pressure::MemoryReport;
+use seatrial_node::pressure::{MemoryReport, Relief};
 
 fn asks(cpu: i64, memory_mi: i64) -> PodSpec {
     let mut spec = PodSpec::new(vec![container("main")]);
@@ -26,8 +26,8 @@ fn a_node_short_of_memory_evicts_one_pod_and_says_so_for_five_minutes() {
     world.run(secs(5));
     let usage = [(1, Bytes(50 << 20)), (2, Bytes(500 << 20))];
     let report = MemoryReport { available: Bytes(50 << 20), usage: &usage };
-    assert_eq!(world.observe_memory(report), Some(2));
-    assert_eq!(world.observe_memory(report), None, "the victim has not stopped yet");
+    assert_eq!(world.observe_memory(report), Relief::Evicts { pod: 2 });
+    assert_eq!(world.observe_memory(report), Relief::UnderWay, "the victim has not stopped yet");
     world.run(secs(20));
     assert_eq!(world.phase(1), PodPhase::Running);
     assert_eq!(world.phase(2), PodPhase::Failed);
@@ -44,6 +44,20 @@ fn a_node_short_of_memory_evicts_one_pod_and_says_so_for_five_minutes() {
     assert_eq!(world.phase(4), PodPhase::Running);
     world.run(secs(400));
     assert_eq!(pressure(&world), ConditionStatus::False);
+}
+
+#[test]
+fn an_evicted_pod_that_ends_well_has_succeeded_and_gives_no_reason() {
+    let mut world = World::new(with_images());
+    world.script.runs.insert("main", vec![Run { exit: None, term: Term { after: ms(100), code: 0 } }]);
+    world.bind(pod(1, asks(100, 100)));
+    world.run(secs(5));
+    let report = MemoryReport { available: Bytes(50 << 20), usage: &[(1, Bytes(500 << 20))] };
+    assert_eq!(world.observe_memory(report), Relief::Evicts { pod: 1 });
+    world.run(secs(20));
+    assert_eq!((world.phase(1), world.pod(1).status.reason()), (PodPhase::Succeeded, "".into()));
+    let target = world.pod(1).status.conditions.get(PodConditionType::DisruptionTarget);
+    assert_eq!(target.reason.as_str(), "TerminationByKubelet");
 }
 
 #[test]

@@ -276,7 +276,11 @@ fn an_eviction_spends_the_budget_and_its_condition_says_when_it_is_spent() {
         assert_eq!(status.disruptions_allowed, allowed - 1);
         let condition = status.allowed().unwrap();
         assert_eq!((condition.reason.as_str(), condition.transition), (reason, SimTime::from_secs(since)));
-        assert_eq!(status.disrupted_pods[0].1, SimTime::from_secs(7), "times at the server are whole seconds");
+        assert_eq!(
+            status.disrupted_pods[0].1,
+            SimTime::from_secs(7),
+            "times at the server are whole seconds"
+        );
     }
 }
 
@@ -289,7 +293,8 @@ fn an_eviction_without_budget_is_refused_with_the_reason() {
     };
     let unhelpful = || PdbStatus { current_healthy: 5, conditions: Vec::new(), ..allowing(0) };
     let many = || PdbStatus { disrupted_pods: vec![Default::default(); 2_001], ..allowing(1) };
-    let subject = "Cannot evict pod as it would violate the pod's disruption budget. The disruption budget web";
+    let subject =
+        "Cannot evict pod as it would violate the pod's disruption budget. The disruption budget web";
     let forbidden = "poddisruptionbudget.policy \"web\" is forbidden:";
     for (status, message) in [
         (allowing(0), format!("{subject} needs 1 healthy pods and has 1 currently")),

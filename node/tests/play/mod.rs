@@ -19,7 +19,7 @@ use seatrial_api::runtime::{ContainerId, ProbeKind, RuntimeCommand, RuntimeRepor
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_node::config::PresentImages;
-use seatrial_node::pressure::MemoryReport;
+use seatrial_node::pressure::{MemoryReport, Relief};
 use seatrial_node::{KubeletConfig, Kubelets, Timer};
 
 /// The row of the one node.
@@ -318,7 +318,7 @@ impl World {
         self.apply(effects);
     }
 
-    pub(crate) fn observe_memory(&mut self, report: MemoryReport<'_>) -> Option<u32> {
+    pub(crate) fn observe_memory(&mut self, report: MemoryReport<'_>) -> Relief {
         let mut effects = Effects::new(true);
         let evicted = self.kubelets.observe_memory(self.now, "node".into(), report, &mut effects);
         self.apply(effects);

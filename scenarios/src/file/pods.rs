@@ -40,7 +40,7 @@ record! {
     pub(crate) struct Usage {
         /// CPU.
         cpu("cpu"): Option<MilliCpu>,
-        /// Memory.
+        /// Memory, divided among its containers by what they request. A container that wants more than its limit is killed; a machine whose pods use more than it offers evicts some.
         memory("memory"): Option<Bytes>,
     }
 }

@@ -75,6 +75,8 @@ pub(crate) enum What {
         /// The instance of its first container that this belongs to.
         attempt: u32,
     },
+    /// The kubelet of a machine looks at its memory.
+    Memory(u32),
     /// An object of the workload arrives: its position.
     Arrival(u32),
     /// The CPU demand of a profile changes.
@@ -98,7 +100,7 @@ pub struct ClusterEvent {
 const _: () = assert!(size_of::<ClusterEvent>() <= 16, "an event fits half of a queue entry");
 
 /// The kinds of events, for a trace that is read by people.
-pub(crate) const KIND_NAMES: [&str; 14] = [
+pub(crate) const KIND_NAMES: [&str; 15] = [
     "commit",
     "watch",
     "node-watch",
@@ -113,6 +115,7 @@ pub(crate) const KIND_NAMES: [&str; 14] = [
     "unready",
     "load",
     "arrival",
+    "memory",
 ];
 
 impl Event for ClusterEvent {
@@ -132,6 +135,7 @@ impl Event for ClusterEvent {
             What::Unready { pod, attempt } => (11, pod, attempt),
             What::Load { profile, step } => (12, profile, step),
             What::Arrival(position) => (13, position, 0),
+            What::Memory(machine) => (14, machine, 0),
         };
         Signature { kind, ids: [a, b, 0] }
     }

@@ -40,6 +40,8 @@ pub(crate) struct MachineState {
     pub(crate) lease_phase: Span,
     /// Whether renewals arrive at the API server.
     pub(crate) beating: bool,
+    /// When its kubelet looks at its memory next, while that is short.
+    pub(crate) memory_look_at: Option<SimTime>,
     /// Watch events that wait for the connection: rows of the watch events on their way.
     pub(crate) held_events: Vec<u32>,
     /// Requests that wait for the connection.
@@ -108,6 +110,7 @@ impl Machines {
             boot: 0,
             lease_phase,
             beating: false,
+            memory_look_at: None,
             held_events: Vec::new(),
             held_requests: Vec::new(),
             last_arrival: SimTime::from_nanos(i64::MIN),

@@ -17,6 +17,7 @@ mod faults;
 mod invariants;
 mod latency;
 mod machines;
+mod memory;
 mod nodes;
 mod observe;
 mod operator;

@@ -28,6 +28,7 @@ impl World {
         let row = self.machines.add(spec, phase);
         self.pods_of.push(Vec::new());
         self.recorder.add_machine();
+        self.usage.add_machine();
         row
     }
 
@@ -97,6 +98,7 @@ impl World {
         state.powered = false;
         state.boot += 1;
         state.held_requests.clear();
+        state.memory_look_at = None;
         let name = state.spec.name;
         self.cease_heartbeat(now, machine, cause);
         self.recorder.machines[machine as usize].uptime.set(now, 0);
@@ -187,7 +189,14 @@ impl World {
         }
     }
 
-    fn plan_report(&mut self, at: SimTime, machine: u32, boot: u32, report: RuntimeReport, cause: Cause) {
+    pub(super) fn plan_report(
+        &mut self,
+        at: SimTime,
+        machine: u32,
+        boot: u32,
+        report: RuntimeReport,
+        cause: Cause,
+    ) {
         let row = self.insert_report(PendingReport { machine, boot, report });
         self.plan(at, What::Report(row), cause);
     }
@@ -215,6 +224,7 @@ impl World {
         {
             self.tell_kubelets(now, Input::Runtime { node, report }, cause);
         }
+        self.memory_changed(now, machine, report, cause);
     }
 
     /// The containers of a pod cease to serve.

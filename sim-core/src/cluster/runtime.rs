@@ -10,7 +10,7 @@ use seatrial_api::runtime::{ContainerId, ProbeKind, RuntimeCommand, RuntimeRepor
 use seatrial_api::units::{Bytes, MilliCpu, Ratio, SimTime, Span};
 use smallvec::SmallVec;
 
-use super::behaviour::Behaviours;
+use super::behaviour::{Behaviours, MemoryShare};
 use super::latency::Latencies;
 use super::machines::MachineState;
 use super::streams::{Purpose, Streams, name_entity};
@@ -18,7 +18,7 @@ use super::streams::{Purpose, Streams, name_entity};
 /// How long a container of an image that crashes runs.
 const CRASH_AFTER: Span = Span::from_secs(1);
 /// Exit code of a container that SIGKILL ended.
-const EXIT_KILLED: i32 = 137;
+pub(super) const EXIT_KILLED: i32 = 137;
 
 /// A container as it really is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +54,11 @@ pub(crate) struct PodTruth {
 }
 
 impl PodTruth {
+    /// Whether its use is measured: from the making of its sandbox on.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.ip != 0 || self.containers.iter().any(|container| container.running)
+    }
+
     /// Whether all main containers run.
     pub(crate) fn is_running(&self) -> bool {
         let mains = self.spec.containers.len();
@@ -114,6 +119,21 @@ impl Runtimes {
             ip: 0,
         };
         self.pods.insert(pod.meta.id, truth);
+    }
+
+    /// What the running main containers of a pod use of memory: their positions among init and main
+    /// containers, their instances.
+    pub(crate) fn memory_of(&self, pod: u32) -> impl Iterator<Item = (ContainerId, Bytes)> {
+        let truth = self.pods.get(&pod);
+        let containers = truth.into_iter().flat_map(move |truth| {
+            let shares = self.behaviours.memory_shares(truth.profile, &truth.spec);
+            let first_main = truth.spec.init_containers.len();
+            truth.containers.iter().enumerate().skip(first_main).zip(shares)
+        });
+        let running = containers.filter(|((_, row), _)| row.running);
+        running.map(move |((index, row), share)| {
+            (ContainerId { pod, index: index as u16, attempt: row.attempt }, share.used())
+        })
     }
 
     /// The pod's object is gone.
@@ -304,16 +324,19 @@ impl Runtimes {
         };
         let failure = behaviour.map_or(Ratio::new(0, 1), |behaviour| behaviour.failure());
         let failed = is_main && happens(failure, &mut streams.of(truth.entity, Purpose::Failure, nth));
+        let main = usize::from(container.index).checked_sub(truth.spec.init_containers.len());
+        let share = main.and_then(|main| self.behaviours.memory_shares(truth.profile, &truth.spec).nth(main));
+        let is_over = share.is_some_and(MemoryShare::is_over);
         let row = truth_of(truth, container.index);
         row.running = true;
         row.ready = !probed;
-        let exit = run_time.map(|span| Answer {
-            at: now + span,
-            report: RuntimeReport::ContainerExited {
-                container,
-                exit_code: i32::from(crashes || failed),
-                oom_killed: false,
-            },
+        let exit = run_time.map(|span| (now + span, i32::from(crashes || failed), false));
+        // Its start-up is over when it has filled its memory.
+        let killed = is_over.then(|| (row.serves_from.max(now + CRASH_AFTER), EXIT_KILLED, true));
+        let exit = exit.into_iter().chain(killed).min_by_key(|exit| exit.0);
+        let exit = exit.map(|(at, exit_code, oom_killed)| Answer {
+            at,
+            report: RuntimeReport::ContainerExited { container, exit_code, oom_killed },
         });
         let unready_at = (row.serves_until < SimTime::MAX).then_some(row.serves_until);
         Due { holds: true, exit, unready_at }

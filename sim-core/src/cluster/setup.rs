@@ -140,6 +140,9 @@ impl World {
                     kubelets.adopt_pod(now, pod, effects)
                 });
                 self.pod_truth_changed(now, pod.meta.id);
+                if let Some(machine) = pod.node.and_then(|node| self.machines.named(node)) {
+                    self.check_memory(now, machine, Cause::NONE);
+                }
             }
             _ => self.tell_kubelets(now, Input::Watch(event), Cause::NONE),
         }

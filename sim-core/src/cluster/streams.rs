@@ -37,6 +37,7 @@ pub(crate) enum Purpose {
     ProxySync,
     FaultTime,
     RepairTime,
+    MemoryLook,
 }
 
 /// The streams of one run.

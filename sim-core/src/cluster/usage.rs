@@ -59,6 +59,8 @@ struct Match {
 pub(crate) struct Usage {
     loads: Vec<Option<SharedLoad>>,
     running: FxHashMap<u32, Contribution>,
+    /// What the pods on each machine use.
+    memory: Vec<Bytes>,
     groups: Vec<LabelGroup>,
     group_index: FxHashMap<(Symbol, Labels), u32>,
     matches: FxHashMap<(Symbol, usize), Match>,
@@ -74,10 +76,21 @@ impl Usage {
         Usage {
             loads: loads.collect(),
             running: FxHashMap::default(),
+            memory: Vec::new(),
             groups: Vec::new(),
             group_index: FxHashMap::default(),
             matches: FxHashMap::default(),
         }
+    }
+
+    /// A machine came.
+    pub(crate) fn add_machine(&mut self) {
+        self.memory.push(Bytes::ZERO);
+    }
+
+    /// What the pods on a machine use of its memory.
+    pub(crate) fn memory_on(&self, machine: u32) -> Bytes {
+        self.memory[machine as usize]
     }
 
     /// A pod object came.
@@ -115,6 +128,7 @@ impl Usage {
         let Some((truth, machine)) = running else {
             self.leave_load(now, id, recorder);
             if let Some(old) = self.running.remove(&id) {
+                self.memory[old.machine as usize].0 -= old.memory.0;
                 recorder.used(now, old.machine, -old.cpu.0, -old.memory.0);
             }
             return;
@@ -123,6 +137,7 @@ impl Usage {
         self.running.entry(id).or_insert_with(|| {
             let (cpu, memory) = truth.usage;
             let cpu = if load.is_some() { MilliCpu::ZERO } else { cpu };
+            self.memory[machine as usize].0 += memory.0;
             recorder.used(now, machine, cpu.0, memory.0);
             Contribution { machine, cpu, memory, since: now }
         });

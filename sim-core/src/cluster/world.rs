@@ -193,6 +193,7 @@ impl World {
             What::Operator(task) => self.operate(now, task, cause),
             What::Unready { pod, attempt } => self.unready(now, pod, attempt, cause),
             What::Load { profile, step } => self.load_step(now, profile, step),
+            What::Memory(machine) => self.look_at_memory(now, machine, cause),
             What::Arrival(position) => self.arrive(now, position),
         }
     }
