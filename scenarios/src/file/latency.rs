@@ -24,6 +24,8 @@ record! {
         sandbox("sandbox"): Option<Law<Span>>,
         /// Creating and starting a container.
         container_start("containerStart"): Option<Law<Span>>,
+        /// From the start of a container that has probes until it could pass them, where no profile says it.
+        startup("startup"): Option<Law<Span>>,
         /// From the request to end until a container ends, where no profile says otherwise.
         container_stop("containerStop"): Option<Law<Span>>,
         /// The fixed part of an image pull.

@@ -28,6 +28,7 @@ pub(super) fn model(latency: Option<&Latency>) -> LatencyModel {
         (&mut model.volume_mount, &latency.volume_mount),
         (&mut model.sandbox, &latency.sandbox),
         (&mut model.container_start, &latency.container_start),
+        (&mut model.startup, &latency.startup),
         (&mut model.container_stop, &latency.container_stop),
         (&mut model.image_pull_fixed, &latency.image_pull_fixed),
         (&mut model.proxy_sync, &latency.proxy_sync),

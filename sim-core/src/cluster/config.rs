@@ -55,6 +55,8 @@ pub struct LatencyModel {
     pub sandbox: Distribution,
     /// Creating and starting a container.
     pub container_start: Distribution,
+    /// From the start of a container that has probes until it could pass them, where no profile says it.
+    pub startup: Distribution,
     /// Fixed part of an image pull.
     pub image_pull_fixed: Distribution,
     /// Bandwidth of an image pull in bytes per second, compressed.
@@ -85,6 +87,7 @@ impl LatencyModel {
             volume_mount: zero(),
             sandbox: zero(),
             container_start: zero(),
+            startup: zero(),
             image_pull_fixed: zero(),
             image_pull_bandwidth: Distribution::Constant { value: Bytes(i64::MAX) },
             image_size: Distribution::Constant { value: Bytes(0) },
@@ -110,6 +113,7 @@ impl LatencyModel {
             volume_mount: lognormal(1_000, 8_000),
             sandbox: lognormal(350, 1_500),
             container_start: lognormal(250, 1_200),
+            startup: lognormal(2_000, 15_000),
             image_pull_fixed: lognormal(500, 3_000),
             image_pull_bandwidth: Distribution::Lognormal {
                 median: Bytes(60_000_000),

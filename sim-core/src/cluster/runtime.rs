@@ -233,12 +233,15 @@ impl Runtimes {
                 answer(now + if ok { slowed } else { fixed }, RuntimeReport::ImagePulled { container, ok });
             }
             RuntimeCommand::StartContainer { container } => {
+                let spec = container_spec(&truth.spec, container.index);
+                let probed =
+                    spec.is_some_and(|spec| spec.readiness_probe.is_some() || spec.startup_probe.is_some());
+                let crashes = spec.is_some_and(|spec| self.behaviours.image(spec.image).crashes);
                 let behaviour = self.behaviours.get(truth.profile);
                 let nth = container_draw(container);
                 let startup = behaviour.and_then(|behaviour| behaviour.startup.as_ref());
+                let startup = startup.or(probed.then_some(&latencies.startup));
                 let startup = startup.map_or(Span::ZERO, |law| law.draw(&mut stream(Purpose::Startup, nth)));
-                let probed = container_spec(&truth.spec, container.index)
-                    .is_some_and(|spec| spec.readiness_probe.is_some() || spec.startup_probe.is_some());
                 let start = latencies.container_start.draw(&mut stream(Purpose::ContainerStart, nth));
                 // Without a probe nothing would show the startup: it then is part of the start.
                 let (start, warm_up) = if probed { (start, startup) } else { (start + startup, Span::ZERO) };
@@ -248,7 +251,8 @@ impl Runtimes {
                 let row = truth_of(truth, container.index);
                 row.attempt = container.attempt;
                 row.started = at;
-                row.serves_from = at + warm_up;
+                // What crashes does so before it is up.
+                row.serves_from = if crashes { SimTime::MAX } else { at + warm_up };
                 row.serves_until = unready.map_or(SimTime::MAX, |span| at + span);
                 answer(at, RuntimeReport::ContainerStarted { container, ok: true });
             }
