@@ -39,6 +39,25 @@ impl TokenBucket {
         self.full_at = full_at + self.interval;
         send_at
     }
+
+    /// Takes tokens for those who ask for one again and again: as many as they asked for, until each
+    /// of them waits for one.
+    pub fn drain(&mut self, now: SimTime, drain: Drain) {
+        let full_at = self.full_at.max(now);
+        // As `take` has it: the last of those who wait gets its token after so many intervals.
+        let waits = now + self.interval.times(self.burst - 1 + drain.waiting);
+        let gone = full_at + self.interval.times(drain.tokens.min(self.burst + drain.waiting));
+        self.full_at = full_at.max(gone.min(waits));
+    }
+}
+
+/// What is taken out of a bucket by many who come back as soon as they have got their token.
+#[derive(Clone, Copy, Debug)]
+pub struct Drain {
+    /// How many tokens they took, or asked for.
+    pub tokens: i64,
+    /// How many they are.
+    pub waiting: i64,
 }
 
 /// An exponential back-off: `base × 2^(failures - 1)`, at most `limit`.

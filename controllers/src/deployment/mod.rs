@@ -23,7 +23,7 @@ use seatrial_api::request::{ApiError, Change, ErrorReason, Request, Subresource}
 use seatrial_api::symbol::Symbol;
 use seatrial_api::workload::{Deployment, DeploymentStrategy, ReplicaSet};
 
-use self::plan::{Keys, Scale, Step, View};
+use self::plan::{Check, Keys, Scale, Step, View};
 use crate::Config;
 use crate::framework::{
     Claims, Client, Context, Controller, Event, Next, Replies, RetryPolicy, Runner, SelectorIndex, may_adopt,
@@ -161,10 +161,11 @@ impl DeploymentController {
                     cx.event(target, Severity::Warning, reason, || message.clone());
                     continue;
                 }
-                Step::CheckProgress(at) => {
-                    match at {
-                        Some(at) => cx.queue.add_at(*at, target.id),
-                        None => cx.queue.retry(cx.now, target.id),
+                Step::CheckProgress(check) => {
+                    match *check {
+                        Check::At(at) => cx.queue.add_at(at, target.id),
+                        Check::Soon => cx.queue.retry(cx.now, target.id),
+                        Check::Idly => cx.queue.idle(cx.now, target.id),
                     }
                     continue;
                 }

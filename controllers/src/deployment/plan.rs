@@ -76,8 +76,19 @@ pub(super) enum Step {
     DeleteSet(u32),
     /// Tells why a rollback is given up.
     Warn { reason: &'static str, message: String },
-    /// Looks again whether there is progress, at an instant or, if it is near, after a back-off.
-    CheckProgress(Option<SimTime>),
+    /// Looks again whether there is progress.
+    CheckProgress(Check),
+}
+
+/// When progress is looked for again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    /// At an instant.
+    At(SimTime),
+    /// After a back-off, for the deadline is near.
+    Soon,
+    /// After a back-off again and again, and with the same outcome until something happens.
+    Idly,
 }
 
 /// A change of a ReplicaSet's size.

@@ -6,7 +6,7 @@ use seatrial_api::units::{SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_api::workload::{Condition, Deployment, DeploymentStatus, ReplicaSet, condition};
 
-use super::plan::{Limits, Planner, Step};
+use super::plan::{Check, Limits, Planner, Step};
 use super::rollout::sum;
 
 pub(super) const PROGRESSING: &str = "Progressing";
@@ -135,7 +135,9 @@ impl Planner<'_> {
         }
     }
 
-    /// Without progress nothing would wake the Deployment when its deadline passes.
+    /// Without progress nothing would wake the Deployment when its deadline passes (upstream
+    /// `progress.go`, `requeueStuckDeployment`). One whose rollout was complete once and that lacks pods
+    /// now never times out: once its deadline has passed, nothing comes of looking again.
     fn check_progress_later(&mut self, status: &DeploymentStatus) {
         let deployment = &self.deployment;
         let Some(current) = condition(&deployment.status.conditions, PROGRESSING) else { return };
@@ -143,8 +145,12 @@ impl Planner<'_> {
             return;
         }
         let deadline = current.updated + deadline(deployment);
-        let near = deadline - self.view.now < NEAR;
-        self.steps.push(Step::CheckProgress((!near).then_some(deadline + NEAR)));
+        let check = match deadline - self.view.now < NEAR {
+            false => Check::At(deadline + NEAR),
+            true if current.reason == NEW_SET_AVAILABLE && self.steps.is_empty() => Check::Idly,
+            true => Check::Soon,
+        };
+        self.steps.push(Step::CheckProgress(check));
     }
 }
 

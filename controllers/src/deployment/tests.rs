@@ -12,7 +12,7 @@ use seatrial_api::workload::{
     Deployment, DeploymentStatus, DeploymentStrategy, IntOrPercent, ReplicaSet, ReplicaSetStatus, condition,
 };
 
-use super::plan::{Keys, Limits, Step, View, plan};
+use super::plan::{Check, Keys, Limits, Step, View, plan};
 
 const NOW: SimTime = SimTime::from_secs(1_000);
 
@@ -391,7 +391,7 @@ fn a_stuck_rollout_is_looked_at_again_at_its_deadline() {
     let Some(Step::WriteStatus(written)) = first.last() else { panic!("{first:?}") };
     let again = steps(written, &sets, &[]);
     assert!(
-        matches!(again[..], [Step::CheckProgress(Some(at))] if at == SimTime::from_secs(1_601)),
+        matches!(again[..], [Step::CheckProgress(Check::At(at))] if at == SimTime::from_secs(1_601)),
         "{again:?}"
     );
 }

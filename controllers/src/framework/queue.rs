@@ -5,8 +5,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use rustc_hash::FxHashMap;
-use seatrial_api::client::{TokenBucket, exponential};
+use rustc_hash::{FxHashMap, FxHashSet};
+use seatrial_api::client::{Drain, TokenBucket, exponential};
 use seatrial_api::units::{SimTime, Span};
 
 /// How failed keys are retried.
@@ -47,6 +47,10 @@ pub(crate) struct WorkQueue {
     waiting: FxHashMap<u32, SimTime>,
     due: BinaryHeap<Reverse<(SimTime, u64, u32)>>,
     sequence: u64,
+    /// Keys whose retries change nothing: computed, not played.
+    idle: FxHashSet<u32>,
+    /// Up to when the shared bucket was charged for them.
+    charged: SimTime,
     /// The instant for which the driver holds a timer, if it lies ahead.
     armed: Option<SimTime>,
 }
@@ -61,6 +65,8 @@ impl WorkQueue {
             waiting: FxHashMap::default(),
             due: BinaryHeap::new(),
             sequence: 0,
+            idle: FxHashSet::default(),
+            charged: SimTime::ZERO,
             armed: None,
         }
     }
@@ -105,8 +111,37 @@ impl WorkQueue {
         }
         *failures += 1;
         let own = now + exponential(self.retry.base, self.retry.limit, *failures);
+        self.charge_idle(now);
         let shared = self.retry.bucket.as_mut().map_or(now, |bucket| bucket.take(now));
         self.add_at(own.max(shared), key);
+    }
+
+    /// Wants `key` to be synced again and again with the first back-off, each time without any effect,
+    /// until it is added for another reason. No sync is played; what it costs is the shared bucket's
+    /// tokens.
+    ///
+    /// Model: each of these keys takes a token every time its back-off is over, in no order among
+    /// them, and a sync takes no time.
+    pub(crate) fn idle(&mut self, now: SimTime, key: u32) {
+        self.charge_idle(now);
+        self.idle.insert(key);
+    }
+
+    /// A key is synced: it idles no longer.
+    pub(crate) fn wake(&mut self, now: SimTime, key: u32) {
+        if self.idle.contains(&key) {
+            self.charge_idle(now);
+            self.idle.remove(&key);
+        }
+    }
+
+    /// Lets the shared bucket have what the idle keys took of it up to `now`.
+    fn charge_idle(&mut self, now: SimTime) {
+        let since = std::mem::replace(&mut self.charged, now);
+        let Some(bucket) = self.retry.bucket.as_mut().filter(|_| !self.idle.is_empty()) else { return };
+        let keys = self.idle.len() as i64;
+        let turns = (now - since).nanos() / self.retry.base.nanos().max(1);
+        bucket.drain(now, Drain { tokens: turns.saturating_mul(keys), waiting: keys });
     }
 
     /// Forgets the failures of `key`.
@@ -226,6 +261,37 @@ mod tests {
         queue.forget(1);
         queue.retry(SimTime::ZERO, 1);
         assert_eq!(queue.arm(), Some(SimTime::from_nanos(5_000_000)));
+    }
+
+    #[test]
+    fn idle_keys_cost_the_shared_bucket_its_tokens_and_no_timer() {
+        let delay_of_another = |idle: u32, after: i64| {
+            let mut queue = queue();
+            (0..idle).for_each(|key| queue.idle(SimTime::ZERO, key));
+            assert_eq!(queue.arm(), None);
+            let now = SimTime::from_secs(after);
+            queue.retry(now, 100);
+            (queue.arm().expect("a timer") - now).nanos() / 1_000_000
+        };
+        assert_eq!(delay_of_another(0, 60), 5, "the back-off alone");
+        assert_eq!(delay_of_another(1, 0), 5, "no token was taken yet");
+        // A hundred tokens are gone after half a second; from then on all wait for the next one.
+        for (keys, wait) in [(1, 100), (7, 700)] {
+            let found = delay_of_another(keys, 60);
+            assert!((wait - 100..=wait).contains(&found), "{keys}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_wakes_gives_the_bucket_time_to_recover() {
+        let mut queue = queue();
+        queue.idle(SimTime::ZERO, 1);
+        queue.add(1);
+        assert_eq!(queue.pop(), Some(1));
+        queue.wake(SimTime::from_secs(60), 1);
+        queue.done(1);
+        queue.retry(SimTime::from_secs(75), 2);
+        assert_eq!(queue.arm(), Some(SimTime::from_nanos(75_005_000_000)));
     }
 
     #[test]

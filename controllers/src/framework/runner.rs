@@ -159,6 +159,7 @@ impl<C: Controller> Runner<C> {
         while !self.queue.is_idle() {
             let Some(slot) = self.workers.iter().position(|worker| worker.key.is_none()) else { break };
             let Some(key) = self.queue.pop() else { break };
+            self.queue.wake(around.now, key);
             let worker = &mut self.workers[slot];
             worker.key = Some(key);
             worker.generation = worker.generation.wrapping_add(1);

@@ -136,6 +136,20 @@ fn a_template_that_never_works_times_out_and_keeps_enough_old_pods() {
 }
 
 #[test]
+fn one_that_lacks_pods_after_its_rollout_waits_for_them_without_work() {
+    let mut cluster = Cluster::new(3);
+    let id = cluster.create(Deployment { progress_deadline_seconds: 30, ..deployment("web", 4) });
+    cluster.run(60);
+    let pod = cluster.active_pods()[0].meta.id;
+    cluster.set_ready(pod, false);
+    assert!(cluster.settle(60), "its deadline has passed, and it is looked at no more");
+    assert_eq!(reasons(&cluster, id), ("NewReplicaSetAvailable".into(), "MinimumReplicasAvailable".into()));
+    cluster.set_ready(pod, true);
+    cluster.run(5);
+    assert_complete(&cluster, id, "whole again");
+}
+
+#[test]
 fn a_rollover_gives_up_the_set_in_the_middle() {
     let mut cluster = Cluster::new(3);
     let id = cluster.create(deployment("web", 8));
