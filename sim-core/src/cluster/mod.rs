@@ -11,6 +11,7 @@ pub mod arrivals;
 mod availability;
 mod behaviour;
 pub mod config;
+mod endpoints;
 mod event;
 mod explain;
 mod faults;

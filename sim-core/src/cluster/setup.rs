@@ -122,11 +122,15 @@ impl World {
     fn import(&mut self, object: Object) -> Result<(), ApiError> {
         let mut events = Vec::new();
         self.api.import(object, &mut events)?;
-        for event in events {
-            self.observe(SimTime::ZERO, &event, Cause::NONE);
-            self.show(&event);
-        }
+        self.show_all(&events);
         Ok(())
+    }
+
+    pub(super) fn show_all(&mut self, events: &[WatchEvent]) {
+        for event in events {
+            self.observe(SimTime::ZERO, event, Cause::NONE);
+            self.show(event);
+        }
     }
 
     fn show(&mut self, event: &WatchEvent) {
@@ -148,17 +152,26 @@ impl World {
         }
     }
 
-    /// The state of a running cluster: its nodes first, then everything else in order.
+    /// The state of a running cluster: its nodes first, then everything else in order, at last what
+    /// refers to pods.
     fn take_over_state(&mut self) -> Result<(), SetupError> {
         let config = self.config.clone();
-        let (nodes, others): (Vec<&Object>, Vec<&Object>) =
-            config.state.iter().partition(|object| matches!(object, Object::Node(_)));
-        for object in nodes.into_iter().chain(others) {
+        let mut objects: Vec<&Object> = config.state.iter().collect();
+        objects.sort_by_key(|object| match object {
+            Object::Node(_) => 0,
+            Object::EndpointSlice(_) => 2,
+            _ => 1,
+        });
+        for object in objects {
             if let Object::Node(node) = object {
                 let spec = Arc::new(spec_of(node));
                 self.place_machine(spec);
             }
-            self.import(object.clone()).map_err(|error| SetupError::State {
+            let taken = match object {
+                Object::EndpointSlice(slice) => self.with_rows(slice),
+                _ => object.clone(),
+            };
+            self.import(taken).map_err(|error| SetupError::State {
                 object: format!("{} {}", object.kind(), object.meta().full_name()),
                 error,
             })?;
@@ -166,6 +179,7 @@ impl World {
                 self.start_machine(node.name);
             }
         }
+        self.take_over_endpoints();
         Ok(())
     }
 
