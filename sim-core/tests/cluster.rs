@@ -14,6 +14,7 @@ use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_api::workload::{Deployment, DeploymentStrategy, IntOrPercent, ReplicaSet};
 use seatrial_sim_core::cluster::Simulation;
+use seatrial_sim_core::cluster::config::{Action, NamedObject};
 use seatrial_sim_core::cluster::config::{
     ClusterConfig, Fault, FaultTiming, FaultType, LatencyModel, NodeSpec, Recording, Target,
 };
@@ -176,4 +177,41 @@ fn a_cluster_is_taken_over_as_it_was() {
     let results = after.results(after.end());
     let touched: Vec<_> = results.event_rows.iter().filter(|row| row.name.starts_with("web-")).collect();
     assert!(touched.iter().all(|row| row.reason == "Created"), "{touched:#?}");
+}
+
+#[test]
+fn a_session_with_inputs_from_outside_can_be_played_again() {
+    let begin = || Simulation::new(config(3, vec![deployment("web", 4)])).unwrap();
+    let scale = |name: &str, replicas: i32| {
+        let named =
+            NamedObject { kind: Kind::Deployment, namespace: "default".into(), name: name.into() };
+        Action::Scale(named, replicas)
+    };
+    let mut session = begin();
+    session.run_until(SimTime::from_secs(60));
+    session.act(session.now(), scale("web", 6));
+    session.act(SimTime::from_secs(200), Action::Cordon("worker-0".into()));
+    for _ in 0..50 {
+        session.step();
+    }
+    session.act(SimTime::from_secs(90), scale("web", 9));
+    session.run_until(SimTime::from_secs(300));
+    session.act(SimTime::from_secs(10), Action::Drain("worker-1".into()));
+    session.run();
+    assert_eq!(session.pod_counts(), [0, 9, 0, 0]);
+    assert!(session.inputs()[3].at >= SimTime::from_secs(200), "an instant that is over is now");
+
+    let mut again = begin();
+    again.replay(session.inputs());
+    again.run();
+    assert_eq!((again.events(), again.trace_hash()), (session.events(), session.trace_hash()));
+
+    let hash = |action: Option<Action>| {
+        let mut simulation = begin();
+        action.into_iter().for_each(|action| simulation.act(SimTime::from_secs(100), action));
+        simulation.run();
+        simulation.trace_hash()
+    };
+    let hashes = [hash(None), hash(Some(scale("nothing", 1))), hash(Some(scale("nothing", 2)))];
+    assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2], "also one without effect is in the trace");
 }

@@ -66,6 +66,13 @@ pub(crate) enum What {
     FaultEnd(u32),
     /// An entry of the timeline is due.
     Timeline(u32),
+    /// Something comes from outside.
+    Input {
+        /// Its place among all inputs.
+        row: u32,
+        /// A hash of what it is.
+        digest: u32,
+    },
     /// The operator's next step in a task of several.
     Operator(u32),
     /// A pod behaves differently from now on: its readiness is lost.
@@ -100,7 +107,7 @@ pub struct ClusterEvent {
 const _: () = assert!(size_of::<ClusterEvent>() <= 16, "an event fits half of a queue entry");
 
 /// The kinds of events, for a trace that is read by people.
-pub(crate) const KIND_NAMES: [&str; 15] = [
+pub(crate) const KIND_NAMES: [&str; 16] = [
     "commit",
     "watch",
     "node-watch",
@@ -116,6 +123,7 @@ pub(crate) const KIND_NAMES: [&str; 15] = [
     "load",
     "arrival",
     "memory",
+    "input",
 ];
 
 impl Event for ClusterEvent {
@@ -136,6 +144,7 @@ impl Event for ClusterEvent {
             What::Load { profile, step } => (12, profile, step),
             What::Arrival(position) => (13, position, 0),
             What::Memory(machine) => (14, machine, 0),
+            What::Input { row, digest } => (15, row, digest),
         };
         Signature { kind, ids: [a, b, 0] }
     }

@@ -25,6 +25,7 @@ mod operator;
 mod outcome;
 mod recorder;
 mod runtime;
+mod session;
 mod setup;
 mod slab;
 mod streams;
@@ -38,6 +39,7 @@ use seatrial_scheduler::cases::CaseDecision;
 
 pub use event::ClusterEvent;
 pub use invariants::Violation;
+pub use session::Input;
 pub use setup::SetupError;
 
 use crate::engine::Engine;
@@ -186,14 +188,6 @@ impl<Q: EventQueue<ClusterEvent>> Simulation<Q> {
     /// How many pods have ended, well or badly, whether their objects are still there or not.
     pub fn pods_ended(&self) -> u64 {
         self.world.recorder.pods_ended
-    }
-
-    /// Does at once what a person would do: an input from outside, which belongs to the trace by
-    /// the events that follow from it.
-    pub fn act(&mut self, action: &config::Action) {
-        let now = self.engine.now();
-        self.world.act(now, action);
-        flush(&mut self.world, &mut self.engine);
     }
 
     /// Checks what must hold at every instant. Costs as much as the cluster is large, so it is

@@ -104,6 +104,8 @@ pub(super) struct World {
     pub(super) availability: Availability,
     /// Faults on their targets.
     pub(super) injections: Vec<super::faults::Injection>,
+    /// What came from outside.
+    pub(super) inputs: Vec<super::session::Input>,
     /// What was put on the calendar since the event began.
     pub(super) calendar: Vec<(SimTime, ClusterEvent)>,
     buffers: Buffers,
@@ -138,6 +140,7 @@ impl World {
             streams: Streams::new(config.seed),
             recorder: Recorder::new(config.recording, config.duration),
             injections: Vec::new(),
+            inputs: Vec::new(),
             api: parts.api,
             scheduler: parts.scheduler,
             controllers: parts.controllers,
@@ -190,6 +193,7 @@ impl World {
             What::FaultBegin(fault) => self.begin_fault(now, fault),
             What::FaultEnd(fault) => self.end_fault(now, fault),
             What::Timeline(entry) => self.timeline(now, entry),
+            What::Input { row, .. } => self.input(now, row),
             What::Operator(task) => self.operate(now, task, cause),
             What::Unready { pod, attempt } => self.unready(now, pod, attempt, cause),
             What::Load { profile, step } => self.load_step(now, profile, step),
