@@ -9,6 +9,7 @@ use seatrial_api::node::NodeResources;
 use seatrial_api::object::{Kind, Object};
 use seatrial_api::pod::{Pod, PodSpec, PodTemplate};
 use seatrial_api::resources::Resources;
+use seatrial_api::service::{Service, ServiceType, TrafficDistribution, TrafficPolicy};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
@@ -183,8 +184,7 @@ fn a_cluster_is_taken_over_as_it_was() {
 fn a_session_with_inputs_from_outside_can_be_played_again() {
     let begin = || Simulation::new(config(3, vec![deployment("web", 4)])).unwrap();
     let scale = |name: &str, replicas: i32| {
-        let named =
-            NamedObject { kind: Kind::Deployment, namespace: "default".into(), name: name.into() };
+        let named = NamedObject { kind: Kind::Deployment, namespace: "default".into(), name: name.into() };
         Action::Scale(named, replicas)
     };
     let mut session = begin();
@@ -214,4 +214,68 @@ fn a_session_with_inputs_from_outside_can_be_played_again() {
     };
     let hashes = [hash(None), hash(Some(scale("nothing", 1))), hash(Some(scale("nothing", 2)))];
     assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2], "also one without effect is in the trace");
+}
+
+/// A Service over the pods of a Deployment.
+fn service(name: &str, app: &str, change: impl FnOnce(&mut Service)) -> Object {
+    let mut service = Service {
+        meta: ObjectMeta::named("default", name),
+        kind: ServiceType::ClusterIp,
+        selector: Some(Labels::of(&[("app", app)])),
+        ports: Box::new([]),
+        cluster_ip: Default::default(),
+        external_name: Default::default(),
+        session_affinity_seconds: None,
+        publish_not_ready_addresses: false,
+        internal_traffic_policy: TrafficPolicy::Cluster,
+        external_traffic_policy: TrafficPolicy::Cluster,
+        traffic_distribution: None,
+    };
+    change(&mut service);
+    Object::Service(Arc::new(service))
+}
+
+#[test]
+fn availability_equals_a_recount_through_crashes_partitions_and_rollouts() {
+    let near = |service: &mut Service| {
+        service.traffic_distribution = Some(TrafficDistribution::PreferSameZone);
+    };
+    let local = |service: &mut Service| service.internal_traffic_policy = TrafficPolicy::Local;
+    let mut configuration = config(
+        6,
+        vec![
+            deployment("web", 12),
+            deployment("db", 2),
+            service("web", "web", |_| {}),
+            service("db", "db", |_| {}),
+            service("near", "web", near),
+            service("local", "web", local),
+            service("nobody", "nothing", |_| {}),
+        ],
+    );
+    let fault = |name: &str, kind, zone: &str, at, minutes| Fault {
+        name: name.into(),
+        kind,
+        target: Some(Target::Zone(zone.into())),
+        timing: FaultTiming::At { at: SimTime::from_secs(at), duration: Some(Span::from_mins(minutes)) },
+    };
+    configuration.faults = vec![
+        fault("cut", FaultType::Partition, "a", 200, 9),
+        fault("cut-too", FaultType::Partition, "b", 400, 3),
+        fault("crash", FaultType::Crash, "c", 500, 5),
+    ];
+    let mut simulation = Simulation::new(configuration).unwrap();
+    let named = NamedObject { kind: Kind::Deployment, namespace: "default".into(), name: "web".into() };
+    simulation.act(SimTime::from_secs(300), Action::RolloutRestart(named));
+    while simulation.step() {
+        simulation.check_invariants().unwrap();
+    }
+    let results = simulation.results(simulation.end());
+    let share = |name: &str| {
+        let row = results.services.iter().find(|row| row.name == name).expect("the Service");
+        row.availability_pct
+    };
+    let partly = |name: &str| share(name).is_some_and(|percent| percent > 50.0 && percent < 100.0);
+    assert!(partly("web") && partly("db") && partly("near") && partly("local"), "{:?}", results.services);
+    assert_eq!(share("nobody"), None);
 }

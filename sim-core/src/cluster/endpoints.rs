@@ -47,7 +47,9 @@ impl World {
     }
 
     fn make_slices(&mut self, service: &Service) {
-        let Some(selector) = service.selector.as_ref().filter(|selector| !selector.is_empty()) else { return };
+        let Some(selector) = service.selector.as_ref().filter(|selector| !selector.is_empty()) else {
+            return;
+        };
         let selected = self.api.list_typed::<Pod>().filter(|pod| {
             pod.meta.namespace == service.meta.namespace && pod.meta.labels.contains_all(selector)
         });

@@ -122,5 +122,9 @@ fn sums_are_what_they_sum(world: &World) -> Result<(), Violation> {
             found: format!("{kept} nodes ready instead of {counted}"),
         });
     }
-    Ok(())
+    let truth = super::availability::World { machines: &world.machines, runtimes: &world.runtimes };
+    match world.availability.first_difference(&truth) {
+        Some(found) => Err(Violation { invariant: "running sums equal a recount", found }),
+        None => Ok(()),
+    }
 }

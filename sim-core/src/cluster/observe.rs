@@ -197,6 +197,7 @@ impl World {
         });
         self.availability.service(now, event.change, service, wanted);
         if first {
+            self.machine_truth_changed(now, None);
             let pods: Vec<_> = self.api.list_typed::<Pod>().cloned().collect();
             self.seen_pods.extend(pods.into_iter().map(|pod| (pod.meta.id, pod)));
         }

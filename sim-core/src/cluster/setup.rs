@@ -194,6 +194,7 @@ impl World {
                 self.start_machine(spec.name);
             }
         }
+        self.machine_truth_changed(SimTime::ZERO, None);
     }
 
     /// A machine that has been running: its kubelet, its lease.

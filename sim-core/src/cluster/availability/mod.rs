@@ -2,6 +2,12 @@
 //! node, the share of the backends among which kube-proxy there would choose whose containers
 //! really run, are ready and can be reached; averaged over live nodes and over the time in which
 //! the Service should have a backend.
+//!
+//! What changes is followed where it happens: a pod costs its own endpoints, whatever the number of
+//! machines and of other endpoints.
+
+mod backends;
+mod recount;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,11 +15,12 @@ use std::sync::Arc;
 use seatrial_api::labels::Labels;
 use seatrial_api::object::Object;
 use seatrial_api::request::{Change, WatchEvent};
-use seatrial_api::service::{Endpoint, EndpointSlice, Service, TrafficPolicy};
+use seatrial_api::service::{Service, TrafficPolicy};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::SimTime;
 
-use super::machines::{MachineState, Machines};
+use self::backends::{Backends, Side, side_of};
+use super::machines::Machines;
 use super::recorder::object_symbol;
 use super::runtime::Runtimes;
 
@@ -22,10 +29,10 @@ use super::runtime::Runtimes;
 struct Observed {
     service: Arc<Service>,
     object: Symbol,
-    /// The slices as the proxies of reachable nodes know them.
-    slices: BTreeMap<u32, Arc<EndpointSlice>>,
+    /// The endpoints that the proxies of reachable nodes know.
+    backends: Backends,
     /// The same as the machines of each partition knew them when they were cut off.
-    islands: BTreeMap<u32, Vec<Arc<EndpointSlice>>>,
+    islands: BTreeMap<u32, Backends>,
     /// Active pods that the Service selects, and workloads that want some.
     wanted_pods: i64,
     wanted_workloads: BTreeSet<(u8, u32)>,
@@ -48,6 +55,29 @@ pub(crate) struct Availability {
     by_namespace: BTreeMap<Symbol, Vec<usize>>,
     /// Positions by pod that is an endpoint somewhere.
     by_pod: BTreeMap<u32, Vec<usize>>,
+    population: Population,
+}
+
+/// How many machines run, by the partition that they are in and by zone.
+#[derive(Clone, Debug, Default)]
+struct Population {
+    live: u32,
+    sides: BTreeMap<Side, u32>,
+    zones: BTreeMap<(Side, Symbol), u32>,
+}
+
+impl Population {
+    fn of(machines: &Machines) -> Population {
+        let mut population = Population::default();
+        for (_, machine) in machines.iter() {
+            if let Some(side) = side_of(machine) {
+                population.live += 1;
+                *population.sides.entry(side).or_default() += 1;
+                *population.zones.entry((side, machine.zone)).or_default() += 1;
+            }
+        }
+        population
+    }
 }
 
 /// What is known about a run when a share is computed.
@@ -144,9 +174,9 @@ impl Availability {
             .find(|&position| self.services[position].service.meta.name == *service.as_str());
         let Some(position) = position else { return };
         match event.change {
-            Change::Deleted => self.services[position].slices.remove(&slice.meta.id),
-            _ => self.services[position].slices.insert(slice.meta.id, slice.clone()),
-        };
+            Change::Deleted => self.services[position].backends.remove(slice.meta.id),
+            _ => self.services[position].backends.put(slice, world),
+        }
         for endpoint in slice.endpoints.iter() {
             let positions = self.by_pod.entry(endpoint.pod).or_default();
             if !positions.contains(&position) {
@@ -159,6 +189,8 @@ impl Availability {
     /// A pod began or ceased to serve.
     pub(crate) fn pod(&mut self, now: SimTime, pod: u32, world: &World<'_>, samples: &mut Vec<Sample>) {
         for position in self.by_pod.get(&pod).cloned().unwrap_or_default() {
+            let observed = &mut self.services[position];
+            observed.each_backends(|backends| backends.pod_changed(pod, world));
             self.evaluate(now, position, world, samples);
         }
     }
@@ -176,12 +208,13 @@ impl Availability {
         world: &World<'_>,
         samples: &mut Vec<Sample>,
     ) {
+        self.population = Population::of(world.machines);
         for position in 0..self.services.len() {
+            let observed = &mut self.services[position];
             if let Some(island) = cut {
-                let observed = &mut self.services[position];
-                let known = observed.slices.values().cloned().collect();
-                observed.islands.insert(island, known);
+                observed.islands.insert(island, observed.backends.clone());
             }
+            observed.each_backends(|backends| backends.machines_changed(world));
             self.evaluate(now, position, world, samples);
         }
     }
@@ -191,7 +224,7 @@ impl Availability {
         if observed.gone {
             return;
         }
-        let share = observed.share_now(world);
+        let share = observed.share_now(&self.population, world.machines);
         if share != observed.share {
             observed.advance(now);
             observed.share = share;
@@ -222,7 +255,7 @@ impl Observed {
         Observed {
             service: service.clone(),
             object: object_symbol(service.meta.namespace, &service.meta.name),
-            slices: BTreeMap::new(),
+            backends: Backends::default(),
             islands: BTreeMap::new(),
             wanted_pods,
             wanted_workloads: BTreeSet::new(),
@@ -259,81 +292,35 @@ impl Observed {
     }
 
     /// The average over all live nodes of the share of good backends.
-    fn share_now(&self, world: &World<'_>) -> f64 {
-        let mut groups: BTreeMap<Option<u32>, (u32, Vec<&MachineState>)> = BTreeMap::new();
-        let mut live = 0u32;
-        for (_, machine) in world.machines.iter().filter(|(_, machine)| machine.powered && machine.present) {
-            live += 1;
-            let group = groups.entry(machine.island.filter(|_| machine.cuts > 0)).or_default();
-            group.0 += 1;
-            if self.needs_node() {
-                group.1.push(machine);
-            }
-        }
-        if live == 0 {
+    fn share_now(&self, population: &Population, machines: &Machines) -> f64 {
+        if population.live == 0 {
             return 0.0;
         }
-        let mut total = 0.0;
-        for (island, (count, machines)) in &groups {
-            let known: Vec<&Arc<EndpointSlice>> = match island.and_then(|island| self.islands.get(&island)) {
-                Some(frozen) => frozen.iter().collect(),
-                None => self.slices.values().collect(),
-            };
-            let endpoints: Vec<&Endpoint> = known.iter().flat_map(|slice| slice.endpoints.iter()).collect();
-            if self.needs_node() {
-                total += machines
-                    .iter()
-                    .map(|machine| self.share_from(*island, Some(machine), &endpoints, world))
-                    .sum::<f64>();
-            } else {
-                total += f64::from(*count) * self.share_from(*island, None, &endpoints, world);
-            }
-        }
-        total / f64::from(live)
-    }
-
-    /// Whether the choice of endpoints depends on the node itself.
-    fn needs_node(&self) -> bool {
-        self.service.internal_traffic_policy == TrafficPolicy::Local
-            || self.service.traffic_distribution.is_some()
-    }
-
-    /// The share of good backends among those that a proxy chooses from.
-    fn share_from(
-        &self,
-        island: Option<u32>,
-        machine: Option<&&MachineState>,
-        endpoints: &[&Endpoint],
-        world: &World<'_>,
-    ) -> f64 {
-        let zone = machine.map_or(Symbol::empty(), |machine| machine.zone);
-        let node = machine.map_or(Symbol::empty(), |machine| machine.spec.name);
-        let local = self.service.internal_traffic_policy == TrafficPolicy::Local;
-        let usable = |wanted: &dyn Fn(&Endpoint) -> bool| -> Vec<&Endpoint> {
-            endpoints.iter().copied().filter(|e| wanted(e) && (!local || e.node == node)).collect()
+        let total: f64 = if self.service.internal_traffic_policy == TrafficPolicy::Local {
+            let side_of_node = |node| machines.named(node).and_then(|row| side_of(machines.get(row)));
+            let sides = population.sides.keys();
+            sides.map(|&side| self.backends_of(side).sum_on_nodes(side, side_of_node)).sum()
+        } else if self.service.traffic_distribution.is_some() {
+            let zones = population.zones.iter();
+            zones
+                .map(|(&(side, zone), &count)| {
+                    f64::from(count) * self.backends_of(side).share_in_zone(side, zone)
+                })
+                .sum()
+        } else {
+            let sides = population.sides.iter();
+            sides.map(|(&side, &count)| f64::from(count) * self.backends_of(side).share(side)).sum()
         };
-        let mut chosen = usable(&|endpoint| endpoint.ready);
-        if !chosen.is_empty() && !local && chosen.iter().all(|endpoint| endpoint.zone_hint) {
-            let near: Vec<&Endpoint> =
-                chosen.iter().copied().filter(|endpoint| endpoint.zone == zone).collect();
-            if !near.is_empty() {
-                chosen = near;
-            }
-        }
-        if chosen.is_empty() {
-            chosen = usable(&|endpoint| endpoint.serving && endpoint.terminating);
-        }
-        if chosen.is_empty() {
-            return 0.0;
-        }
-        let good = chosen.iter().filter(|endpoint| is_good(endpoint, island, world)).count();
-        good as f64 / chosen.len() as f64
+        total / f64::from(population.live)
     }
-}
 
-/// Whether a backend really serves and can be reached from an island (`None`: the mainland).
-fn is_good(endpoint: &Endpoint, island: Option<u32>, world: &World<'_>) -> bool {
-    let Some(pod) = world.runtimes.pod(endpoint.pod) else { return false };
-    let Some(machine) = pod.machine.map(|machine| world.machines.get(machine)) else { return false };
-    machine.powered && machine.island.filter(|_| machine.cuts > 0) == island && pod.is_serving()
+    /// What the proxies on a side know.
+    fn backends_of(&self, side: Side) -> &Backends {
+        side.and_then(|island| self.islands.get(&island)).unwrap_or(&self.backends)
+    }
+
+    fn each_backends(&mut self, mut change: impl FnMut(&mut Backends)) {
+        change(&mut self.backends);
+        self.islands.values_mut().for_each(change);
+    }
 }
