@@ -142,3 +142,41 @@ fn memory_costs_no_events_while_there_is_enough() {
     }
     assert_eq!((crowd.events() - crowded, calm.events() - calmed), (0, 0), "both have come to rest");
 }
+
+#[test]
+fn the_kernel_kills_where_the_kubelet_may_evict_nobody() {
+    let critical = |name: &str, request: &str| {
+        format!(
+            "
+    ---
+    apiVersion: v1
+    kind: Pod
+    metadata: {{name: {name}, namespace: kube-system, labels: {{app: {name}}}}}
+    spec:
+      priorityClassName: system-cluster-critical
+      containers: [{{name: c, image: 'c:1', resources: {{requests: {{memory: {request}}}}}}}]"
+        )
+    };
+    let mut simulation = simulation(&format!(
+        "
+nodes: [{{name: worker, count: 1, capacity: {{cpu: 4, memory: 4Gi}}, systemReserved: {{memory: 1Gi}}}}]
+manifests:
+  - |{}{}
+podProfiles:
+  - {{selector: {{matchLabels: {{app: greedy}}}}, usage: {{memory: 3Gi}}}}
+expect:
+  - {{name: nobody-is-evicted, evictions: {{max: 0}}}}
+",
+        critical("modest", "1Gi"),
+        critical("greedy", "512Mi")
+    ));
+    simulation.run();
+    let results = simulation.results(simulation.end());
+    let restarts = |name: &str| {
+        let pod = results.pods.iter().find(|pod| pod.name == name).expect("the pod");
+        (pod.restarts > 2, pod.phase)
+    };
+    assert_eq!(results.evictions.pressure, 0);
+    assert_eq!(restarts("modest"), (false, PodPhase::Running));
+    assert_eq!(restarts("greedy"), (true, PodPhase::Running), "what it asked for is least of what it uses");
+}
