@@ -11,6 +11,7 @@ pub mod container;
 pub mod decode;
 pub mod document;
 pub mod duration;
+pub mod gpu;
 pub mod labels;
 pub mod machine;
 pub mod meta;

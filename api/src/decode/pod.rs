@@ -9,6 +9,7 @@ use super::resources;
 use super::scheduling;
 use super::volume;
 use crate::container::{Container, RestartPolicy};
+use crate::gpu::GpuRequest;
 use crate::labels::{Labels, Operator};
 use crate::meta::ObjectMeta;
 use crate::pod::{Pod, PodSpec, PodTemplate, PreemptionPolicy, Volume};
@@ -62,6 +63,7 @@ pub(super) fn pod(object: &Reader<'_>, meta: ObjectMeta, specs: &mut SpecPool) -
         check_mounts(reader, &spec, &[]);
         (spec, reader.str("nodeName").filter(|name| !name.is_empty()).map(Symbol::new))
     })?;
+    spec.gpu = gpu_request(object, &meta.annotations);
     let target_node = take_target(&mut spec, &meta);
     let status = pod_status::read(object, &spec);
     let pod = Pod { node, target_node, ..Pod::new(meta, specs.share(spec)) };
@@ -101,13 +103,31 @@ pub(super) fn template(
         // How a ControllerRevision says that its template replaces the other as a whole.
         template.known(&["$patch"]);
         let (labels, annotations) = template.object("metadata", template_meta).unwrap_or_default();
-        let spec = template.object_or_empty("spec", |reader| {
+        let mut spec = template.object_or_empty("spec", |reader| {
             let spec = spec(reader);
             check_template(reader, &spec, rules);
             spec
         })?;
+        spec.gpu = gpu_request(template, &annotations);
         Some(Arc::new(PodTemplate { labels, annotations, spec: specs.share(spec) }))
     })?
+}
+
+/// What the annotations of a pod or a template ask of shared GPUs.
+fn gpu_request(object: &Reader<'_>, annotations: &Labels) -> Option<Box<GpuRequest>> {
+    match GpuRequest::from_annotations(annotations) {
+        Ok(request) => request.map(Box::new),
+        Err(error) => {
+            object.object("metadata", |meta| {
+                meta.all_known();
+                meta.object("annotations", |annotations| {
+                    annotations.all_known();
+                    annotations.invalid(error.key, error.expected);
+                });
+            });
+            None
+        }
+    }
 }
 
 fn template_meta(meta: &Reader<'_>) -> (Labels, Labels) {

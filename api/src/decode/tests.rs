@@ -311,3 +311,18 @@ status: {conditions: [{lastTransitionTime: '2026-01-01T00:00:09.5Z'}], container
     let node = ObjectReader::new("f", text.as_bytes()).next(&mut findings).expect("an object");
     assert_eq!(newest_time(&node).map(|time| time.to_string()).as_deref(), Some("2026-01-01T00:00:09.5Z"));
 }
+
+#[test]
+fn annotations_about_gpus_are_compiled_into_the_specification() {
+    let annotated = |annotations: &str| {
+        POD.replace("{name: p}", &format!("{{name: p, annotations: {{{annotations}}}}}"))
+    };
+    let text = annotated("alibabacloud.com/gpu-count: '1', alibabacloud.com/gpu-milli: '460'");
+    let pod = expect_kind!(object(Mode::Manifest, &text), Pod);
+    let request = pod.spec.gpu.as_ref().expect("a request");
+    assert_eq!((request.count, request.milli), (1, 460));
+    let text = annotated("alibabacloud.com/gpu-count: '2', alibabacloud.com/gpu-milli: '460'");
+    let (_, findings) = decode(Mode::Manifest, &text);
+    assert!(findings.contains("alibabacloud.com/gpu-milli"), "{findings}");
+    assert!(findings.contains("1000 for several GPUs"), "{findings}");
+}
