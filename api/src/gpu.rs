@@ -44,6 +44,11 @@ impl DeviceSet {
         self.0 |= 1 << device;
     }
 
+    /// Whether a device is among them.
+    pub fn contains(self, device: usize) -> bool {
+        self.0 >> device & 1 == 1
+    }
+
     /// How many there are.
     pub fn len(self) -> usize {
         self.0.count_ones() as usize

@@ -2,6 +2,7 @@
 
 mod content;
 mod eligibility;
+mod gpus;
 mod index;
 mod node_info;
 mod node_tree;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
+use seatrial_api::gpu::DeviceSet;
 use seatrial_api::labels::{Labels, Selector};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::node::Node;
@@ -25,9 +27,11 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Bytes;
 
 pub use content::Content;
+pub use gpus::{FreeMilli, GpuKind, NodeGpus};
 pub use node_info::{NodeInfo, PodOnNode, Usage};
 pub use volumes::Volumes;
 
+pub(crate) use gpus::tightest;
 pub(crate) use eligibility::{Eligibilities, EligibilityId, node_constraint};
 pub(crate) use index::Index;
 pub(crate) use pod_sets::{Membership, PodSet, Role, SetId};
@@ -314,6 +318,13 @@ impl Cluster {
             }
         }
         self.note_change(row, RowChangeKind::Pods);
+    }
+
+    /// Puts a pod of a node on other devices; to be called before anybody asks about the node.
+    pub(crate) fn set_devices(&mut self, pod: &Pod, node: Symbol, devices: DeviceSet) {
+        if let Some(&row) = self.rows.get(&node) {
+            self.nodes[row as usize].set_devices(pod, devices);
+        }
     }
 
     /// Whether there are pods of lower priority on nodes.

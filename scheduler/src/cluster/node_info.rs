@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use seatrial_api::gpu::DeviceSet;
 use seatrial_api::labels::Labels;
 use seatrial_api::node::Node;
 use seatrial_api::pod::{HostPort, Pod, PodSpec};
@@ -11,6 +12,7 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu};
 use smallvec::SmallVec;
 
+use super::gpus::NodeGpus;
 use super::templates::TemplateId;
 
 /// What a node can give away and what it has given away; the scalar resources aside.
@@ -60,6 +62,8 @@ pub struct NodeInfo {
     ports: Vec<HostPort>,
     pods_with_affinity: u32,
     pods_with_required_anti_affinity: u32,
+    /// Aside, since most nodes have none.
+    gpus: Option<Box<NodeGpus>>,
 }
 
 impl NodeInfo {
@@ -135,6 +139,11 @@ impl NodeInfo {
         self.requested_scalars.get(name)
     }
 
+    /// The GPUs, if there are some.
+    pub fn gpus(&self) -> Option<&NodeGpus> {
+        self.gpus.as_deref()
+    }
+
     /// Replaces the object.
     pub(crate) fn set_node(&mut self, node: Option<Arc<Node>>) {
         self.node = node;
@@ -147,6 +156,37 @@ impl NodeInfo {
         usage.allocatable_memory = amounts.memory;
         usage.allocatable_storage = amounts.ephemeral_storage;
         usage.allowed_pods = pods;
+        self.renew_gpus();
+    }
+
+    /// Makes the GPUs what the object says, pods staying on their devices as far as there are such.
+    fn renew_gpus(&mut self) {
+        let gpus = self.node.as_ref().and_then(|node| NodeGpus::of(node));
+        if let (Some(old), Some(new)) = (&mut self.gpus, &gpus)
+            && old.free().len() == new.free().len()
+        {
+            old.model = new.model;
+            return;
+        }
+        let old = std::mem::replace(&mut self.gpus, gpus.map(Box::new));
+        let Some(gpus) = &mut self.gpus else { return };
+        for row in &self.pods {
+            let Some(request) = row.pod.spec.gpu.as_deref() else { continue };
+            let devices = old.as_ref().map_or(DeviceSet::NONE, |old| old.devices_of(row.id));
+            if devices.is_empty() || devices.iter().any(|device| device >= gpus.free().len()) {
+                gpus.add(row.id, request);
+            } else {
+                gpus.put(row.id, request, devices);
+            }
+        }
+    }
+
+    /// Puts a pod on other devices.
+    pub(crate) fn set_devices(&mut self, pod: &Pod, devices: DeviceSet) {
+        if let (Some(gpus), Some(request)) = (&mut self.gpus, &pod.spec.gpu) {
+            gpus.remove(pod.meta.id);
+            gpus.put(pod.meta.id, request, devices);
+        }
     }
 
     /// Adds a pod.
@@ -171,6 +211,9 @@ impl NodeInfo {
         let (affinity, anti) = affinity_flags(spec);
         self.pods_with_affinity += affinity;
         self.pods_with_required_anti_affinity += anti;
+        if let (Some(gpus), Some(request)) = (&mut self.gpus, &spec.gpu) {
+            gpus.add(pod.meta.id, request);
+        }
         self.pods.push(PodOnNode { id: pod.meta.id, template, pod: pod.clone() });
     }
 
@@ -198,6 +241,9 @@ impl NodeInfo {
         let (affinity, anti) = affinity_flags(spec);
         self.pods_with_affinity -= affinity;
         self.pods_with_required_anti_affinity -= anti;
+        if let (Some(gpus), Some(_)) = (&mut self.gpus, &spec.gpu) {
+            gpus.remove(id);
+        }
         Some(removed)
     }
 
