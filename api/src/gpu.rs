@@ -59,6 +59,11 @@ impl DeviceSet {
         self.0 == 0
     }
 
+    /// As a number with one bit per device.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Their numbers, rising.
     pub fn iter(self) -> impl Iterator<Item = usize> {
         let mut left = self.0;
@@ -96,7 +101,7 @@ pub struct GpuRequest {
     pub milli: u16,
     /// How many GPUs, at least 1.
     pub count: u8,
-    /// The models that will do, in text order; empty for any.
+    /// The models that will do, in the order in which they are written; empty for any.
     pub models: Box<[Symbol]>,
     /// The devices that were chosen beforehand.
     pub devices: Option<DeviceSet>,
@@ -186,13 +191,9 @@ impl GpuRequest {
     }
 }
 
-/// The models in a list with `|` between them, in text order and once each; empty for any.
+/// The models in a list with `|` between them, as they are written; empty for any.
 pub fn accepted_models(list: &str) -> Box<[Symbol]> {
-    let mut models: Vec<Symbol> =
-        list.split('|').filter(|model| !model.is_empty()).map(Symbol::new).collect();
-    models.sort_unstable();
-    models.dedup();
-    models.into()
+    list.split('|').filter(|model| !model.is_empty()).map(Symbol::new).collect()
 }
 
 #[cfg(test)]

@@ -31,12 +31,14 @@ pub use gpus::{FreeMilli, GpuKind, NodeGpus};
 pub use node_info::{NodeInfo, PodOnNode, Usage};
 pub use volumes::Volumes;
 
-pub(crate) use gpus::tightest;
 pub(crate) use eligibility::{Eligibilities, EligibilityId, node_constraint};
+pub(crate) use gpus::tightest;
 pub(crate) use index::Index;
 pub(crate) use pod_sets::{Membership, PodSet, Role, SetId};
 pub(crate) use templates::TemplateId;
 pub(crate) use topology::{Topology, TopologyId};
+
+use crate::fragmentation::{Fragmentation, Learned};
 
 use node_tree::{NodeTree, zone_key};
 
@@ -87,6 +89,8 @@ pub struct Cluster {
     visible: usize,
     rows: FxHashMap<Symbol, u32>,
     tree: NodeTree,
+    /// Whether the visiting order is the order of names.
+    in_name_order: bool,
     /// Whether nodes came or went since the last refresh.
     order_stale: bool,
     /// Whether labels or, where they matter, taints of nodes changed since the last refresh.
@@ -109,6 +113,9 @@ pub struct Cluster {
     /// Changes with selectors of Services and owners.
     pub(crate) selectors_epoch: u64,
     budgets: BTreeMap<u32, Arc<PodDisruptionBudget>>,
+    /// What is typical of the pods that have arrived, where a plugin asks for it.
+    learned: Learned,
+    learned_fragmentation: Option<Arc<Fragmentation>>,
     /// Changes with disruption budgets.
     pub(crate) budgets_epoch: u64,
     /// Storage.
@@ -137,6 +144,11 @@ impl Cluster {
     /// The node at a position of the visiting order.
     pub(crate) fn node_at(&self, position: usize) -> &NodeInfo {
         &self.nodes[position]
+    }
+
+    /// The first in name order of nodes that are given by their rows in visiting order.
+    pub(crate) fn first_by_name(&self, mut rows: impl Iterator<Item = usize>) -> Option<usize> {
+        if self.in_name_order { rows.next() } else { rows.min_by_key(|&row| self.nodes[row].name()) }
     }
 
     /// The node with this name, if its object is known.
@@ -275,6 +287,7 @@ impl Cluster {
         self.nodes = order.iter().map(|&row| std::mem::take(&mut old[row as usize])).collect();
         self.rows = self.nodes.iter().enumerate().map(|(row, info)| (info.name(), row as u32)).collect();
         self.index.sets.renumber(&order);
+        self.in_name_order = self.nodes().is_sorted_by_key(NodeInfo::name);
         self.order_stale = false;
         self.topology_stale = true;
         self.epoch += 1;
@@ -325,6 +338,21 @@ impl Cluster {
         if let Some(&row) = self.rows.get(&node) {
             self.nodes[row as usize].set_devices(pod, devices);
         }
+    }
+
+    /// Takes note of a pod that has arrived.
+    pub(crate) fn learn(&mut self, pod: &Pod) {
+        if let Some(typical) = self.learned.note(pod) {
+            self.learned_fragmentation = Some(Arc::new(Fragmentation::new(&typical)));
+            // All scores may be others.
+            self.epoch += 1;
+        }
+    }
+
+    /// The measure of fragmentation for what is typical of the pods that have arrived, if a plugin asks
+    /// for it and there were some.
+    pub fn learned_fragmentation(&self) -> Option<&Arc<Fragmentation>> {
+        self.learned_fragmentation.as_ref()
     }
 
     /// Whether there are pods of lower priority on nodes.

@@ -11,6 +11,7 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Span;
 use seatrial_api::version::KubernetesVersion;
 
+use crate::fragmentation::{Fragmentation, TypicalPod};
 use crate::framework::Plugin;
 
 /// What is wrong in a configuration.
@@ -169,6 +170,35 @@ pub struct PreemptionArgs {
     pub min_candidate_nodes_absolute: i32,
 }
 
+/// Which device a pod gets that shares a GPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The fullest one that fits.
+    #[default]
+    Tightest,
+    /// Any that fits.
+    Random,
+    /// The one on which fragmentation grows least.
+    Fragmentation,
+}
+
+/// Arguments of Open-Gpu-Share and of the policies that know GPUs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GpuSharingArgs {
+    /// Which device a pod gets that shares one.
+    pub devices: DeviceChoice,
+    /// The typical pods against which fragmentation is measured; learnt from the pods that arrive if
+    /// there are none.
+    pub typical_pods: Arc<[TypicalPod]>,
+}
+
+impl GpuSharingArgs {
+    /// The measure of fragmentation, if typical pods are given.
+    pub(crate) fn fragmentation(&self) -> Option<Arc<Fragmentation>> {
+        (!self.typical_pods.is_empty()).then(|| Arc::new(Fragmentation::new(&self.typical_pods)))
+    }
+}
+
 /// Arguments of the plugins of one profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginArguments {
@@ -188,6 +218,8 @@ pub struct PluginArguments {
     pub preemption: PreemptionArgs,
     /// VolumeBinding: how long binding may take.
     pub volume_bind_timeout: Span,
+    /// Open-Gpu-Share and FGDScore.
+    pub gpu_sharing: GpuSharingArgs,
 }
 
 impl Default for PluginArguments {
@@ -213,6 +245,7 @@ impl Default for PluginArguments {
                 min_candidate_nodes_absolute: 100,
             },
             volume_bind_timeout: Span::from_secs(600),
+            gpu_sharing: GpuSharingArgs::default(),
         }
     }
 }

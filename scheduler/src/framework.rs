@@ -11,7 +11,7 @@ mod status;
 
 pub use plugin::{
     Cycle, EventContext, Hint, Indexed, MAX_NODE_SCORE, Normalization, Plugin, Points, PreBindProgress,
-    PreFilter, Restriction, Scope, normalize_by_max, normalized,
+    PreFilter, Restriction, Scope, normalize_by_max, normalize_min_max, normalized,
 };
 pub use profile::{PluginId, PluginSet, Profile};
 pub use state::CycleState;

@@ -18,6 +18,7 @@ pub mod config;
 mod decide;
 mod extender;
 mod fast;
+pub mod fragmentation;
 pub mod framework;
 mod gangs;
 mod plugins;

@@ -5,6 +5,7 @@ pub(crate) mod default_binder;
 pub(crate) mod default_preemption;
 pub(crate) mod dynamic_resources;
 pub(crate) mod fit;
+pub(crate) mod gpu_sharing;
 pub(crate) mod image_locality;
 pub(crate) mod inter_pod_affinity;
 pub(crate) mod node_affinity;
@@ -56,6 +57,11 @@ pub(crate) fn all(
         )),
         Arc::new(image_locality::ImageLocality),
         Arc::new(default_binder::DefaultBinder),
+        Arc::new(gpu_sharing::GpuSharing {
+            choice: arguments.gpu_sharing.devices,
+            fragmentation: arguments.gpu_sharing.fragmentation(),
+            seed: configuration.seed,
+        }),
     ];
     plugins.extend(policies::plugins(profile));
     Ok(plugins)

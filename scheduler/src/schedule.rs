@@ -12,7 +12,7 @@ use crate::bitset::Bitset;
 use crate::cluster::{Cluster, NodeInfo};
 use crate::framework::{
     Code, Cycle, CycleState, Normalization, PluginId, PluginSet, PreFilter, Profile, Reason, Verdict, Why,
-    fit_message, normalize_by_max,
+    fit_message, normalize_by_max, normalize_min_max,
 };
 use crate::queue::Nominations;
 
@@ -346,6 +346,7 @@ pub(crate) fn score(view: View<'_>, state: &mut CycleState, feasible: &[usize]) 
             Normalization::None => {}
             Normalization::Proportional => normalize_by_max(&mut column, false),
             Normalization::Reversed => normalize_by_max(&mut column, true),
+            Normalization::MinMax => normalize_min_max(&mut column),
             Normalization::Own => implementation.normalize(cycle, &nodes, &mut column),
         }
         scores.plugins.push(plugin);

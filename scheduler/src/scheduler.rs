@@ -58,6 +58,8 @@ pub struct Scheduler {
     pods: PodTable,
     queue: SchedulingQueue,
     nominations: Nominations,
+    /// Whether some plugin asks what demands are typical.
+    learns_demand: bool,
     /// Where the next walk over the nodes begins.
     start: usize,
     stream: Stream,
@@ -117,6 +119,8 @@ impl Scheduler {
     ) -> Result<Scheduler, ConfigurationError> {
         let profiles = Profile::all(&configuration, plugins)?;
         extender::check(&configuration.extenders)?;
+        let learns_demand =
+            profiles.iter().any(|profile| profile.plugins.iter().any(|plugin| plugin.learns_demand()));
         let client = match configuration.client {
             ClientRate::Unlimited => TokenBucket::unlimited(),
             ClientRate::Limited { qps, burst } if qps > 0 && burst > 0 => TokenBucket::new(qps, burst),
@@ -144,6 +148,7 @@ impl Scheduler {
             cluster: Cluster::new(),
             pods: PodTable::default(),
             nominations: Nominations::default(),
+            learns_demand,
             start: 0,
             client,
             busy_until: SimTime::from_nanos(i64::MIN),

@@ -314,9 +314,8 @@ status: {conditions: [{lastTransitionTime: '2026-01-01T00:00:09.5Z'}], container
 
 #[test]
 fn annotations_about_gpus_are_compiled_into_the_specification() {
-    let annotated = |annotations: &str| {
-        POD.replace("{name: p}", &format!("{{name: p, annotations: {{{annotations}}}}}"))
-    };
+    let annotated =
+        |annotations: &str| POD.replace("{name: p}", &format!("{{name: p, annotations: {{{annotations}}}}}"));
     let text = annotated("alibabacloud.com/gpu-count: '1', alibabacloud.com/gpu-milli: '460'");
     let pod = expect_kind!(object(Mode::Manifest, &text), Pod);
     let request = pod.spec.gpu.as_ref().expect("a request");

@@ -3,6 +3,7 @@
 //! Symbols are interned, so the address of their text stands for them. Addresses differ from run to
 //! run, but only their equality is ever asked for.
 
+use seatrial_api::gpu::GpuRequest;
 use seatrial_api::labels::{Labels, Operator, Requirement, Selector};
 use seatrial_api::resources::Resources;
 use seatrial_api::scheduling::{NodeSelectorTerm, Toleration};
@@ -59,6 +60,17 @@ impl Content {
             self.symbol(name);
             self.number(amount);
         }
+    }
+
+    /// Adds what is asked of GPUs, or that nothing is.
+    pub fn gpu_request(&mut self, request: Option<&GpuRequest>) {
+        let Some(request) = request else {
+            self.number(0);
+            return;
+        };
+        self.number(i64::from(request.milli) << 8 | i64::from(request.count));
+        self.symbols(&request.models);
+        self.number(request.devices.map_or(0, |devices| devices.bits() as i64));
     }
 
     /// Adds tolerations.

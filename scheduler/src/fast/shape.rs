@@ -98,6 +98,10 @@ impl Shape {
                 self.normalized.push(NormalizedScore { plugin, weight, reversed });
             }
             (Scope::Cluster, ..) => self.unindexed.push(plugin),
+            // Alone, the best node by raw scores is the best one by stretched scores.
+            (Scope::Node | Scope::Usage, Normalization::MinMax, _) if profile.score.len() == 1 => {
+                self.scores.push((plugin, weight));
+            }
             _ => self.is_supported = false,
         }
         if implementation.scope() != Scope::Cluster && !self.readers.contains(&plugin) {

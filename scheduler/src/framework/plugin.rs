@@ -129,6 +129,12 @@ pub trait Plugin: Send + Sync {
         true
     }
 
+    /// Whether Score asks what demands are typical of the pods that have arrived
+    /// ([`Cluster::learned_fragmentation`]).
+    fn learns_demand(&self) -> bool {
+        false
+    }
+
     /// For plugins of scope Cluster: that the framework keeps an index for this one.
     fn indexed(&self) -> Option<Indexed<'_>> {
         None
@@ -272,6 +278,8 @@ pub enum Normalization {
     Proportional,
     /// In proportion to the largest one, the largest being worst.
     Reversed,
+    /// Stretched from the smallest to the largest one; raw scores are from 0 to 100.
+    MinMax,
     /// By the plugin's own rule.
     Own,
 }
@@ -282,6 +290,16 @@ pub fn normalize_by_max(scores: &mut [i64], reversed: bool) {
     let max = scores.iter().copied().max().unwrap_or(0).max(0);
     for score in scores {
         *score = normalized(*score, max, reversed);
+    }
+}
+
+/// Stretches scores so that the smallest becomes 0 and the largest 100; all 0 if they are equal. What
+/// was larger stays larger if raw scores are at most 100 apart.
+pub fn normalize_min_max(scores: &mut [i64]) {
+    let (min, max) = (scores.iter().min().copied(), scores.iter().max().copied());
+    let (Some(min), Some(max)) = (min, max) else { return };
+    for score in scores {
+        *score = if max == min { 0 } else { (*score - min) * MAX_NODE_SCORE / (max - min) };
     }
 }
 

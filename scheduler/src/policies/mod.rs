@@ -7,8 +7,15 @@
 
 mod alignment;
 mod amounts;
+mod best_fit;
+mod dot_product;
+pub(crate) mod fgd;
 mod first_fit;
 mod fit_strategies;
+mod gpu_clustering;
+mod gpu_demand;
+mod gpu_packing;
+mod random;
 mod round_robin;
 mod tetris;
 mod upstream;
@@ -18,6 +25,7 @@ use std::sync::Arc;
 
 use crate::config::{PluginReference, PluginSelection, ProfileConfiguration, SchedulerConfiguration};
 use crate::framework::Plugin;
+use crate::plugins::gpu_sharing;
 
 pub(crate) use alignment::best_alignment;
 
@@ -57,7 +65,9 @@ pub struct Parameter {
 /// All policies, in the order in which they are listed.
 pub const POLICIES: &[&Policy] = &[
     &upstream::POLICY,
+    &random::POLICY,
     &first_fit::POLICY,
+    &best_fit::POLICY,
     &worst_fit::POLICY,
     &round_robin::POLICY,
     &fit_strategies::LEAST_ALLOCATED,
@@ -65,6 +75,10 @@ pub const POLICIES: &[&Policy] = &[
     &fit_strategies::REQUESTED_TO_CAPACITY_RATIO,
     &alignment::POLICY,
     &tetris::POLICY,
+    &dot_product::POLICY,
+    &gpu_packing::POLICY,
+    &gpu_clustering::POLICY,
+    &fgd::POLICY,
 ];
 
 /// The policy of a name.
@@ -87,6 +101,9 @@ impl Policy {
     pub fn configuration(&self) -> SchedulerConfiguration {
         let mut configuration = SchedulerConfiguration::default();
         (self.adjust)(&mut configuration);
+        if self.name != upstream::POLICY.name {
+            share_gpus(&mut configuration);
+        }
         configuration
     }
 }
@@ -96,8 +113,19 @@ impl Policy {
 pub fn scored_by(plugin: Arc<dyn Plugin>) -> SchedulerConfiguration {
     let mut configuration = SchedulerConfiguration::default();
     score_by(&mut configuration, plugin.name());
+    share_gpus(&mut configuration);
     configuration.plugins.0.push(plugin);
     configuration
+}
+
+/// Adds the filter for shared GPUs to upstream's: before them, so that the fast path has its verdict in
+/// the same column as theirs.
+fn share_gpus(configuration: &mut SchedulerConfiguration) {
+    for profile in &mut configuration.profiles {
+        let plugin = || PluginReference::named(gpu_sharing::NAME);
+        profile.plugins.multi_point.enabled.push(plugin());
+        profile.plugins.filter.enabled.push(plugin());
+    }
 }
 
 /// Puts one plugin's score in the place of all of upstream's, over all feasible nodes.
@@ -134,9 +162,12 @@ mod tests {
     #[test]
     fn policies_keep_the_filters_of_upstream() {
         let default = SchedulerConfiguration::default();
+        let mut shared = default.clone();
+        share_gpus(&mut shared);
         for policy in POLICIES {
             let configuration = policy.configuration();
-            let [ours, upstreams] = [&configuration, &default].map(|one| &one.profiles[0].plugins);
+            let base = if policy.name == upstream::POLICY.name { &default } else { &shared };
+            let [ours, upstreams] = [&configuration, base].map(|one| &one.profiles[0].plugins);
             assert_eq!(ours.multi_point, upstreams.multi_point, "{}", policy.name);
             assert_eq!(ours.filter, upstreams.filter, "{}", policy.name);
         }

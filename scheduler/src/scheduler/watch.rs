@@ -113,6 +113,9 @@ impl Scheduler {
     fn pod_waits(&mut self, now: SimTime, pod: &Arc<Pod>) {
         let Some(profile) = self.profile_of(pod) else { return };
         let id = pod.meta.id;
+        if self.learns_demand {
+            self.cluster.learn(pod);
+        }
         self.pods.insert(id, PodEntry::new(pod.clone(), Place::Dropped, profile, now));
         self.queue.pod_known(pod);
         if !self.waits_for_group(pod) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::rig::{Rig, node};
 use seatrial_api::container::{Container, ContainerPort, Protocol};
+use seatrial_api::gpu::{GPU_COUNT, GPU_MODEL, GpuRequest, accepted_models};
 use seatrial_api::labels::{Labels, Operator, Requirement, Selector};
 use seatrial_api::meta::{ObjectMeta, OwnerRef, Uid};
 use seatrial_api::node::{Node, NodeImage, NodeResources};
@@ -218,11 +219,16 @@ impl World {
         let mut node = node(&name, cpu, 4);
         let pods = self.pick(&[3, 6, 110]);
         let mut amounts = node.allocatable.amounts.clone();
+        node.meta.labels = self.node_labels(&name);
         if self.chance(4) {
             amounts.scalars = Scalars::new([("nvidia.com/gpu".into(), 2)].into_iter().collect());
+        } else if self.chance(2) {
+            let count = self.pick(&[1, 2, 4]);
+            amounts.scalars = Scalars::new([(GPU_COUNT.into(), count)].into_iter().collect());
+            let model = self.pick(&["T4", "A10"]);
+            node.meta.labels = node.meta.labels.with(GPU_MODEL.into(), model.into());
         }
         node.allocatable = Arc::new(NodeResources { amounts, pods });
-        node.meta.labels = self.node_labels(&name);
         node.taints = self.taints();
         if self.chance(3) {
             let image = NodeImage { names: [Symbol::new("app:1")].into(), size: Bytes(300 << 20) };
@@ -396,6 +402,11 @@ impl World {
         }
         if self.chance(6) {
             spec.node_selector = Labels::of(&[("disk", self.pick(&["ssd", "hdd"]))]);
+        }
+        if self.chance(3) {
+            let (count, milli) = self.pick(&[(1, 200), (1, 500), (1, 1000), (2, 1000)]);
+            let models = accepted_models(self.pick(&["", "", "T4", "A10|T4"]));
+            spec.gpu = Some(Box::new(GpuRequest { models, ..GpuRequest::new(count, milli) }));
         }
         self.constrain(&mut spec);
         let owner = self.chance(3).then(|| OwnerRef {

@@ -3,6 +3,7 @@
 mod disciplines;
 mod fast_path;
 mod gangs;
+mod gpu_sharing;
 mod policies;
 mod rig;
 mod scripted;
