@@ -220,7 +220,7 @@ impl Decision<'_> {
         let best = choice.best(buffers);
         let count = bitset::count(best);
         let chosen = match self.ties {
-            TieBreak::First => members(best).min_by_key(|&row| cluster.node_at(row).name()),
+            TieBreak::First => cluster.first_by_name(members(best)),
             TieBreak::Seeded if count > 1 => bitset::nth(best, stream.below(count as u64) as usize),
             TieBreak::Seeded => members(best).next(),
         };

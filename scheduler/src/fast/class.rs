@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::column::{Column, Kind, PASSES};
 use super::shape::Shape;
+use crate::bitset::Bitset;
 use crate::cluster::{Cluster, Content, NodeInfo, RowChangeKind};
 use crate::framework::{Code, Cycle, CycleState, PluginId, PreFilter, Profile, Scope, Why};
 
@@ -60,6 +61,8 @@ const MAX_CLASSES: usize = 16_384;
 const MIN_COLUMNS: usize = 32;
 /// So many bytes of columns there are at most, beyond those.
 const MAX_COLUMN_BYTES: usize = 64 << 20;
+/// From so many changes on it is worth knowing which rows have been judged already.
+const MANY_CHANGES: usize = 64;
 /// A class gives its column back when so many decisions did not ask for it.
 const IDLE_DECISIONS: u64 = 65_536;
 
@@ -212,14 +215,20 @@ impl Class {
                 return;
             }
         };
+        // A class that is rarely asked for finds rows that have changed many times.
+        let mut judged = (changes.len() > MANY_CHANGES).then(|| Bitset::with_len(cluster.node_count()));
         for change in changes {
             let row = change.row as usize;
             match change.kind {
                 RowChangeKind::PodStatus => continue,
                 RowChangeKind::Object => self.judge_node(cycle, profile, shape, row, column),
+                RowChangeKind::Pods if judged.as_ref().is_some_and(|judged| judged.contains(row)) => continue,
                 RowChangeKind::Pods => {}
             }
             self.judge_usage(cycle, profile, row, column);
+            if let Some(judged) = &mut judged {
+                judged.insert(row);
+            }
         }
         column.seen = cluster.change_count();
         if column.images_seen != cluster.images_epoch {
