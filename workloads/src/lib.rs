@@ -4,4 +4,6 @@
 //! original was, and a million pods that are still to come cost nothing but their number.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
 
+pub mod csv;
+pub mod openb;
 pub mod pod_stream;
