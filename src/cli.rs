@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Parity(ParityArguments),
     /// Print the JSON Schema of scenario and experiment files, for editors
     Schema,
+    /// Fill the openb GPU cluster by policies and compare with the published results
+    Inflate(InflateArguments),
     /// Measure speed and memory against reference loops
     Bench(BenchArguments),
 }
@@ -260,4 +262,79 @@ pub(crate) struct BenchArguments {
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+/// Arguments of `inflate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  seatrial inflate --data openb/                                   the published table
+  seatrial inflate --data openb/ --workloads default --policies BestFit,FGD
+  seatrial inflate --data openb/ --workloads all --out results.csv
+  seatrial inflate --data openb/ --policies first-fit,fgd --seeds 1..3")]
+pub(crate) struct InflateArguments {
+    /// The folder of the trace: openb_node_list_gpu_node.csv, pod lists, fgd_expected.csv
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data: PathBuf,
+    /// Pod lists by name, as in default,cpu050; all for all of them; the 17 published ones if absent
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) workloads: Vec<String>,
+    /// Policies, as the published tables or `seatrial policy list` name them; the six published ones
+    /// if absent
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) policies: Vec<String>,
+    /// Seeds: a range with both ends, or a list
+    #[arg(long, value_name = "SEEDS", default_value = "42..51")]
+    pub(crate) seeds: Seeds,
+    /// How many threads play runs; all cores if absent. The results are the same with any number
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) threads: Option<std::num::NonZeroUsize>,
+    /// Write the results here, in the columns of fgd_expected.csv
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Seeds of runs that are compared, at least one, each once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seeds(pub(crate) Vec<u64>);
+
+/// So many runs of one kind are enough for anybody.
+const SEEDS_MAX: u64 = 10_000;
+
+impl std::str::FromStr for Seeds {
+    type Err = String;
+
+    /// Reads `42..51`, both ends included, or `1,2,5`.
+    fn from_str(text: &str) -> Result<Seeds, String> {
+        let expected = || "expected a range such as 42..51, or numbers such as 1,2,5".to_owned();
+        let number = |text: &str| text.trim().parse::<u64>().map_err(|_| expected());
+        let Some((first, last)) = text.split_once("..") else {
+            let mut seeds = text.split(',').map(number).collect::<Result<Vec<_>, _>>()?;
+            seeds.sort_unstable();
+            seeds.dedup();
+            return Ok(Seeds(seeds));
+        };
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last || last - first >= SEEDS_MAX {
+            return Err(format!(
+                "expected the first seed not above the last, and at most {SEEDS_MAX} of them"
+            ));
+        }
+        Ok(Seeds((first..=last).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_a_range_with_both_ends_or_a_list() {
+        let read = |text: &str| text.parse::<Seeds>().map(|seeds| seeds.0);
+        assert_eq!(read("42..44"), Ok(vec![42, 43, 44]));
+        assert_eq!(read("7"), Ok(vec![7]));
+        assert_eq!(read("5, 1,5"), Ok(vec![1, 5]));
+        for wrong in ["", "a", "3..1", "1..", "0..99999"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 }

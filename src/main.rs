@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         Command::Schedule(arguments) => commands::schedule::schedule(&arguments),
         Command::Parity(arguments) => commands::parity::parity(&arguments),
         Command::Schema => commands::schema::schema(),
+        Command::Inflate(arguments) => commands::inflate::inflate(&arguments),
         Command::Bench(arguments) => commands::bench::bench(&arguments),
     };
     match result {

@@ -4,6 +4,7 @@
 mod expect;
 mod experiment;
 mod file;
+pub mod inflate;
 mod load;
 mod machines;
 pub mod recordings;

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod compare;
 pub(crate) mod diff;
 pub(crate) mod explain;
+pub(crate) mod inflate;
 pub(crate) mod input;
 pub(crate) mod parity;
 pub(crate) mod play;
