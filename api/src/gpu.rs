@@ -6,6 +6,8 @@
 //! hkust-adsl/kubernetes-scheduler-simulator, `pkg/type/open-gpu-share/utils`.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 
 use crate::labels::Labels;
 use crate::symbol::Symbol;
@@ -105,6 +107,46 @@ pub struct GpuRequest {
     pub models: Box<[Symbol]>,
     /// The devices that were chosen beforehand.
     pub devices: Option<DeviceSet>,
+}
+
+/// What pods of one specification ask of GPUs, if they ask for any.
+///
+/// Its hash is nothing where they ask for none, so that names which are made of a template's hash are
+/// what they would be if there were no GPUs at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GpuDemand(Option<Box<GpuRequest>>);
+
+impl GpuDemand {
+    /// No GPU.
+    pub const NONE: GpuDemand = GpuDemand(None);
+}
+
+impl From<Option<GpuRequest>> for GpuDemand {
+    fn from(request: Option<GpuRequest>) -> GpuDemand {
+        GpuDemand(request.map(Box::new))
+    }
+}
+
+impl From<GpuRequest> for GpuDemand {
+    fn from(request: GpuRequest) -> GpuDemand {
+        Some(request).into()
+    }
+}
+
+impl Deref for GpuDemand {
+    type Target = Option<Box<GpuRequest>>;
+
+    fn deref(&self) -> &Option<Box<GpuRequest>> {
+        &self.0
+    }
+}
+
+impl Hash for GpuDemand {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if let Some(request) = &self.0 {
+            request.hash(state);
+        }
+    }
 }
 
 /// An annotation about GPUs that means nothing.

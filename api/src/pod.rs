@@ -6,7 +6,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 
 use crate::container::{Container, PortRef, Protocol, RestartPolicy};
-use crate::gpu::GpuRequest;
+use crate::gpu::GpuDemand;
 use crate::labels::Labels;
 use crate::meta::ObjectMeta;
 use crate::resources::{ResourceList, Resources};
@@ -218,7 +218,7 @@ pub struct PodSpec {
     pub runtime_class: Symbol,
     /// What the annotations of the pods ask of shared GPUs. It is here because all pods of a template
     /// ask for the same.
-    pub gpu: Option<Box<GpuRequest>>,
+    pub gpu: GpuDemand,
     /// What follows from the rest.
     pub derived: DerivedSpec,
 }
@@ -251,7 +251,7 @@ impl PodSpec {
             subdomain: Symbol::empty(),
             readiness_gates: Box::default(),
             runtime_class: Symbol::empty(),
-            gpu: None,
+            gpu: GpuDemand::NONE,
             derived: DerivedSpec::default(),
         }
     }

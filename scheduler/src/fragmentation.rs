@@ -30,7 +30,8 @@ pub struct Demand {
 impl Demand {
     /// What a pod demands.
     pub fn of(pod: &Pod) -> Demand {
-        let gpu = pod.spec.gpu.clone().map(|request| Box::new(GpuRequest { devices: None, ..*request }));
+        let request = pod.spec.gpu.as_deref();
+        let gpu = request.map(|request| Box::new(GpuRequest { devices: None, ..request.clone() }));
         Demand { cpu: pod.spec.derived.non_zero_cpu, gpu }
     }
 

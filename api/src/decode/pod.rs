@@ -9,7 +9,7 @@ use super::resources;
 use super::scheduling;
 use super::volume;
 use crate::container::{Container, RestartPolicy};
-use crate::gpu::GpuRequest;
+use crate::gpu::{GpuDemand, GpuRequest};
 use crate::labels::{Labels, Operator};
 use crate::meta::ObjectMeta;
 use crate::pod::{Pod, PodSpec, PodTemplate, PreemptionPolicy, Volume};
@@ -63,7 +63,7 @@ pub(super) fn pod(object: &Reader<'_>, meta: ObjectMeta, specs: &mut SpecPool) -
         check_mounts(reader, &spec, &[]);
         (spec, reader.str("nodeName").filter(|name| !name.is_empty()).map(Symbol::new))
     })?;
-    spec.gpu = gpu_request(object, &meta.annotations);
+    spec.gpu = gpu_demand(object, &meta.annotations);
     let target_node = take_target(&mut spec, &meta);
     let status = pod_status::read(object, &spec);
     let pod = Pod { node, target_node, ..Pod::new(meta, specs.share(spec)) };
@@ -108,15 +108,15 @@ pub(super) fn template(
             check_template(reader, &spec, rules);
             spec
         })?;
-        spec.gpu = gpu_request(template, &annotations);
+        spec.gpu = gpu_demand(template, &annotations);
         Some(Arc::new(PodTemplate { labels, annotations, spec: specs.share(spec) }))
     })?
 }
 
 /// What the annotations of a pod or a template ask of shared GPUs.
-fn gpu_request(object: &Reader<'_>, annotations: &Labels) -> Option<Box<GpuRequest>> {
+fn gpu_demand(object: &Reader<'_>, annotations: &Labels) -> GpuDemand {
     match GpuRequest::from_annotations(annotations) {
-        Ok(request) => request.map(Box::new),
+        Ok(request) => request.into(),
         Err(error) => {
             object.object("metadata", |meta| {
                 meta.all_known();
@@ -125,7 +125,7 @@ fn gpu_request(object: &Reader<'_>, annotations: &Labels) -> Option<Box<GpuReque
                     annotations.invalid(error.key, error.expected);
                 });
             });
-            None
+            GpuDemand::NONE
         }
     }
 }

@@ -183,7 +183,7 @@ impl NodeInfo {
 
     /// Puts a pod on other devices.
     pub(crate) fn set_devices(&mut self, pod: &Pod, devices: DeviceSet) {
-        if let (Some(gpus), Some(request)) = (&mut self.gpus, &pod.spec.gpu) {
+        if let (Some(gpus), Some(request)) = (&mut self.gpus, pod.spec.gpu.as_deref()) {
             gpus.remove(pod.meta.id);
             gpus.put(pod.meta.id, request, devices);
         }
@@ -211,7 +211,7 @@ impl NodeInfo {
         let (affinity, anti) = affinity_flags(spec);
         self.pods_with_affinity += affinity;
         self.pods_with_required_anti_affinity += anti;
-        if let (Some(gpus), Some(request)) = (&mut self.gpus, &spec.gpu) {
+        if let (Some(gpus), Some(request)) = (&mut self.gpus, spec.gpu.as_deref()) {
             gpus.add(pod.meta.id, request);
         }
         self.pods.push(PodOnNode { id: pod.meta.id, template, pod: pod.clone() });
@@ -241,7 +241,7 @@ impl NodeInfo {
         let (affinity, anti) = affinity_flags(spec);
         self.pods_with_affinity -= affinity;
         self.pods_with_required_anti_affinity -= anti;
-        if let (Some(gpus), Some(_)) = (&mut self.gpus, &spec.gpu) {
+        if let (Some(gpus), Some(_)) = (&mut self.gpus, spec.gpu.as_deref()) {
             gpus.remove(id);
         }
         Some(removed)

@@ -64,7 +64,7 @@ impl Plugin for GpuSharing {
     }
 
     fn filter(&self, cycle: Cycle<'_>, node: &NodeInfo, why: &mut Why) -> Verdict {
-        let Some(request) = &cycle.pod.spec.gpu else { return Ok(()) };
+        let Some(request) = cycle.pod.spec.gpu.as_deref() else { return Ok(()) };
         let Some(gpus) = node.gpus().filter(|gpus| gpus.could_fit(request)) else {
             return why.reject(Code::Unresolvable, "node(s) didn't have the requested GPUs");
         };
@@ -94,7 +94,7 @@ impl Plugin for GpuSharing {
     }
 
     fn hint(&self, context: EventContext<'_>, event: &ClusterEvent) -> Hint {
-        let Some(request) = &context.pod.spec.gpu else { return Hint::Skip };
+        let Some(request) = context.pod.spec.gpu.as_deref() else { return Hint::Skip };
         match event {
             ClusterEvent::PodDelete { pod, .. } => Hint::queue_if(pod.spec.gpu.is_some()),
             ClusterEvent::NodeAdd(node)

@@ -146,7 +146,7 @@ mod tests {
     fn pod(cpu: i64, request: Option<GpuRequest>) -> Pod {
         let mut container = Container::new("main", "image:1");
         container.requests.cpu = Some(MilliCpu(cpu));
-        let spec = PodSpec { gpu: request.map(Box::new), ..PodSpec::new(vec![container]) };
+        let spec = PodSpec { gpu: request.into(), ..PodSpec::new(vec![container]) };
         Pod::new(ObjectMeta::named("default", "pod"), Arc::new(spec.sealed()))
     }
 

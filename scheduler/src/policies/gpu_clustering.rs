@@ -44,7 +44,7 @@ impl Plugin for GpuClusteringScore {
     }
 
     fn score(&self, cycle: Cycle<'_>, node: &NodeInfo) -> i64 {
-        match (&cycle.pod.spec.gpu, node.gpus()) {
+        match (cycle.pod.spec.gpu.as_deref(), node.gpus()) {
             (Some(request), Some(gpus)) => score(GpuKind::of(request), gpus),
             _ => 0,
         }

@@ -45,7 +45,7 @@ impl Plugin for GpuPackingScore {
     }
 
     fn score(&self, cycle: Cycle<'_>, node: &NodeInfo) -> i64 {
-        match (&cycle.pod.spec.gpu, node.gpus()) {
+        match (cycle.pod.spec.gpu.as_deref(), node.gpus()) {
             (Some(request), Some(gpus)) => score(request, gpus.free()),
             _ => 0,
         }

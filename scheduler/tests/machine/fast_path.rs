@@ -406,7 +406,7 @@ impl World {
         if self.chance(3) {
             let (count, milli) = self.pick(&[(1, 200), (1, 500), (1, 1000), (2, 1000)]);
             let models = accepted_models(self.pick(&["", "", "T4", "A10|T4"]));
-            spec.gpu = Some(Box::new(GpuRequest { models, ..GpuRequest::new(count, milli) }));
+            spec.gpu = GpuRequest { models, ..GpuRequest::new(count, milli) }.into();
         }
         self.constrain(&mut spec);
         let owner = self.chance(3).then(|| OwnerRef {

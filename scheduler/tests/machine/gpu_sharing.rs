@@ -28,7 +28,7 @@ fn gpu_node(name: &str, model: &str, count: i64) -> Node {
 /// A pod that asks for GPUs.
 fn gpu_pod(name: &str, count: u8, milli: u16, models: &str) -> Pod {
     let request = GpuRequest { models: accepted_models(models), ..GpuRequest::new(count, milli) };
-    pod_with(name, 1000, |spec| spec.gpu = Some(Box::new(request)))
+    pod_with(name, 1000, |spec| spec.gpu = request.into())
 }
 
 fn rig(configuration: SchedulerConfiguration, nodes: &[(&str, &str, i64)]) -> Rig {
@@ -101,7 +101,7 @@ fn devices_that_a_pod_names_are_the_only_ones_for_it() {
     let mut rig = rig(policy("best-fit"), &[("a", "T4", 2)]);
     let named = |name: &str, milli| {
         let request = GpuRequest { devices: Some(DeviceSet::one(1)), ..GpuRequest::new(1, milli) };
-        pod_with(name, 1000, |spec| spec.gpu = Some(Box::new(request)))
+        pod_with(name, 1000, |spec| spec.gpu = request.into())
     };
     assert_eq!(place(&mut rig, named("first", 600)), Some(("a", vec![1000, 400])));
     assert_eq!(place(&mut rig, named("second", 600)), None);

@@ -43,6 +43,6 @@ pub fn pod_spec(kind: &PodKind) -> Arc<PodSpec> {
     container.requests.cpu = Some(kind.cpu);
     container.requests.memory = Some(kind.memory);
     container.limits = container.requests.clone();
-    let spec = PodSpec { gpu: kind.gpu.clone().map(Box::new), ..PodSpec::new(vec![container]) };
+    let spec = PodSpec { gpu: kind.gpu.clone().into(), ..PodSpec::new(vec![container]) };
     Arc::new(spec.sealed())
 }
