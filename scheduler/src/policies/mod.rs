@@ -1,9 +1,9 @@
 //! Policies by name: what a scenario, a sweep or a program of one's own can place pods by.
 //!
 //! A policy is a configuration of the framework, and most bring a plugin of their own. All but
-//! `default` keep upstream's filters and preemption, so that taints, affinity and volumes are
-//! respected, switch off upstream's scores and put one rule in their place, by which every feasible
-//! node is scored. A new policy is a file here and a line in [`POLICIES`].
+//! `default` keep upstream's filters and preemption, beside the filter for shared GPUs, so that taints,
+//! affinity and volumes are respected, switch off upstream's scores and put one rule in their place, by
+//! which every feasible node is scored. A new policy is a file here and a line in [`POLICIES`].
 
 mod alignment;
 mod amounts;
@@ -108,8 +108,8 @@ impl Policy {
     }
 }
 
-/// The configuration of a policy of one's own: upstream's filters, and `plugin` in the place of all of
-/// upstream's scores.
+/// The configuration of a policy of one's own: upstream's filters, that for shared GPUs, and `plugin` in
+/// the place of all of upstream's scores.
 pub fn scored_by(plugin: Arc<dyn Plugin>) -> SchedulerConfiguration {
     let mut configuration = SchedulerConfiguration::default();
     score_by(&mut configuration, plugin.name());
