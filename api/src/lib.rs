@@ -17,6 +17,7 @@ pub mod machine;
 pub mod meta;
 pub mod node;
 pub mod object;
+pub mod pages;
 pub mod pod;
 pub mod policy;
 pub mod quantity;

@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 use seatrial_api::machine::{Effects, Input, Machine, Token};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::object::{Kind, Object, ObjectRef};
+use seatrial_api::pages::Pages;
 use seatrial_api::pod::{Pod, PodSpec, PodStatus};
 use seatrial_api::request::{Change, Reply, WatchEvent};
 use seatrial_api::runtime::{ProbeKind, RuntimeReport};
@@ -130,7 +131,10 @@ pub struct Kubelets {
     pub(crate) pods: Vec<PodRow>,
     /// The statuses that the status manager wants the pods to have, beside their rows.
     pub(crate) statuses: Vec<PodStatus>,
-    pub(crate) pod_slots: FxHashMap<u32, u32>,
+    /// The version in the newest answer to a status that was sent, beside the pods' rows.
+    pub(crate) answered: Vec<u64>,
+    pub(crate) pod_slots: Pages<u32>,
+    pod_count: usize,
     free: Vec<u32>,
     /// What vacant rows hold.
     vacant: Arc<Pod>,
@@ -151,13 +155,21 @@ impl Kubelets {
             node_slots: FxHashMap::default(),
             pods: Vec::new(),
             statuses: Vec::new(),
-            pod_slots: FxHashMap::default(),
+            answered: Vec::new(),
+            pod_slots: Pages::default(),
+            pod_count: 0,
             free: Vec::new(),
             vacant: Arc::new(Pod::new(ObjectMeta::default(), Arc::new(PodSpec::new(Vec::new())))),
             objects: Objects::default(),
             claimants: Vec::new(),
             due: Vec::new(),
         }
+    }
+
+    /// The number of the kubelet that made the request with this token. It stays with the name of
+    /// its node.
+    pub fn requester_number(token: Token) -> u32 {
+        token as u32
     }
 
     /// The node whose kubelet made the request with this token: its name.
@@ -167,12 +179,12 @@ impl Kubelets {
 
     /// The number of pods that the kubelets know.
     pub fn pod_count(&self) -> usize {
-        self.pod_slots.len()
+        self.pod_count
     }
 
     /// The slot of a pod's row.
     pub(crate) fn slot(&self, pod: u32) -> Option<usize> {
-        self.pod_slots.get(&pod).map(|&slot| slot as usize)
+        self.pod_slots.get(pod).map(|&slot| slot as usize)
     }
 
     /// Makes a row for a pod.
@@ -184,15 +196,18 @@ impl Kubelets {
             Some(slot) => {
                 self.pods[slot as usize] = row;
                 self.statuses[slot as usize] = status;
+                self.answered[slot as usize] = 0;
                 slot as usize
             }
             None => {
                 self.pods.push(row);
                 self.statuses.push(status);
+                self.answered.push(0);
                 self.pods.len() - 1
             }
         };
         self.pod_slots.insert(id, slot as u32);
+        self.pod_count += 1;
         self.nodes[node as usize].pods.push(id);
         slot
     }
@@ -204,7 +219,8 @@ impl Kubelets {
         let row = std::mem::replace(&mut self.pods[slot], vacant);
         self.statuses[slot] = PodStatus::default();
         let id = row.pod.meta.id;
-        self.pod_slots.remove(&id);
+        self.pod_slots.remove(id);
+        self.pod_count -= 1;
         let pods = &mut self.nodes[row.node as usize].pods;
         if let Some(position) = pods.iter().position(|&other| other == id) {
             pods.swap_remove(position);

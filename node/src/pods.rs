@@ -128,8 +128,10 @@ impl Kubelets {
                 self.arm_deadline(slot, fx);
             }
         }
-        if self.differs(slot) {
-            self.check_soon(now, node, fx);
+        // Of a version that an answer has overtaken, a newer one is on its way.
+        let is_news = pod.meta.resource_version >= self.answered[slot];
+        if is_news && self.differs(slot) {
+            self.check_soon(now, node, pod.meta.id, fx);
         }
         if begins_to_leave {
             match self.pods[slot].stage {

@@ -100,10 +100,11 @@ impl Kubelets {
                 Err(error) if error.reason != ErrorReason::NotFound => {
                     row.unset(Flag::DeleteSent);
                     row.set(Flag::Unsent);
-                    self.check_soon(now, node, fx);
+                    self.check_soon(now, node, pod, fx);
                 }
                 Err(_) => {}
-                Ok(_) => {
+                Ok(object) => {
+                    self.answered[slot] = object.meta().resource_version;
                     if !row.is(Flag::Queued) && row.stage == Stage::Finished && self.send(now, slot, fx) {
                         return;
                     }
@@ -120,9 +121,12 @@ impl Kubelets {
         }
     }
 
-    /// Has the statuses of a node compared with the API server's at the next check.
-    pub(crate) fn check_soon(&mut self, now: SimTime, node: u32, fx: &mut Fx) {
+    /// Has the status of a pod compared with the API server's at its node's next check.
+    pub(crate) fn check_soon(&mut self, now: SimTime, node: u32, pod: u32, fx: &mut Fx) {
         let row = &mut self.nodes[node as usize];
+        if !row.doubtful.contains(&pod) {
+            row.doubtful.push(pod);
+        }
         if row.check_at.is_none() {
             let at = row.checks.next(now);
             row.check_at = Some(at);
@@ -130,16 +134,19 @@ impl Kubelets {
         }
     }
 
-    /// Sends statuses again that failed to be sent or that others have changed.
+    /// Sends statuses again that failed to be sent or that others have changed. Only those in
+    /// doubt are looked at: every other was the API server's when it was last told.
     pub(crate) fn check_statuses(&mut self, now: SimTime, node: u32, fx: &mut Fx) {
-        self.nodes[node as usize].check_at = None;
-        let pods = self.nodes[node as usize].pods.clone();
-        for pod in pods {
+        let row = &mut self.nodes[node as usize];
+        row.check_at = None;
+        let mut doubtful = std::mem::take(&mut row.doubtful);
+        for pod in doubtful.drain(..) {
             let Some(slot) = self.slot(pod) else { continue };
             if self.pods[slot].is(Flag::Unsent) || self.differs(slot) {
                 self.send_soon(now, slot, fx);
             }
         }
+        self.nodes[node as usize].doubtful = doubtful;
     }
 
     /// Whether the API server has another status than the one that was sent, and nothing is on

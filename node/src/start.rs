@@ -255,7 +255,7 @@ impl Kubelets {
     fn pull_next(&mut self, now: SimTime, node: u32, mut next: Option<Pull>, fx: &mut Fx) {
         while let Some((container, image)) = next {
             let row = &mut self.nodes[node as usize];
-            match self.pod_slots.get(&container.pod) {
+            match self.pod_slots.get(container.pod) {
                 // The pod has left the node while it waited.
                 None => {}
                 Some(&slot) => match row.puller.begin(now, container) {

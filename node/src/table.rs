@@ -103,27 +103,49 @@ pub(crate) enum Power {
     On,
 }
 
-/// A node and its kubelet.
+/// A node and its kubelet. What nearly every event of a pod touches lies in the first two lines of
+/// a cache.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct NodeRow {
-    /// The newest version that is known.
-    pub node: Arc<Node>,
+    /// Whether it works.
+    pub power: Power,
+    /// Whether it has a taint that keeps pods from running.
+    pub no_execute: bool,
+    /// How often the machine or the kubelet has started; timers of earlier lives are void.
+    pub life: u32,
     /// Its row in the store.
     pub id: u32,
     /// Its address.
     pub ip: u32,
-    /// What it has to give away.
-    pub allocatable: NodeResources,
-    /// Whether it has a taint that keeps pods from running.
-    pub no_execute: bool,
-    /// The settings.
-    pub config: Arc<KubeletConfig>,
-    /// Whether it works.
-    pub power: Power,
-    /// How often the machine or the kubelet has started; timers of earlier lives are void.
-    pub life: u32,
+    /// The pod whose status is on its way.
+    pub sending: Option<u32>,
     /// When the runtime is listed.
     pub relists: Grid,
+    /// The next relist that someone waits for.
+    pub relist_at: Option<SimTime>,
+    /// How many active pods there are.
+    pub active: i64,
+    /// The pods of the node by id.
+    pub pods: Vec<u32>,
+    /// The pods that wait for the next relist.
+    pub awaiting: Vec<u32>,
+    /// When statuses are compared with the API server's next.
+    pub check_at: Option<SimTime>,
+    /// Pods whose statuses wait for the one that is on its way.
+    pub queue: VecDeque<u32>,
+    /// The pods whose statuses are compared at the next check.
+    pub doubtful: Vec<u32>,
+    /// What its active pods request.
+    pub used: Resources,
+    /// What it has to give away.
+    pub allocatable: NodeResources,
+    /// The API client's limit.
+    pub client: TokenBucket,
+    /// The settings.
+    pub config: Arc<KubeletConfig>,
+    /// The newest version that is known.
+    pub node: Arc<Node>,
     /// When due pods are taken from the workers' queue.
     pub ticks: Grid,
     /// When the status manager looks for statuses that others have changed, and when the node's
@@ -131,24 +153,6 @@ pub(crate) struct NodeRow {
     pub checks: Grid,
     /// When the kubelet started.
     pub started_at: SimTime,
-    /// The next relist that someone waits for.
-    pub relist_at: Option<SimTime>,
-    /// The pods that wait for it.
-    pub awaiting: Vec<u32>,
-    /// The pods of the node by id.
-    pub pods: Vec<u32>,
-    /// What its active pods request.
-    pub used: Resources,
-    /// How many active pods there are.
-    pub active: i64,
-    /// The API client's limit.
-    pub client: TokenBucket,
-    /// The pod whose status is on its way.
-    pub sending: Option<u32>,
-    /// Pods whose statuses wait for that.
-    pub queue: VecDeque<u32>,
-    /// When statuses are compared with the API server's next.
-    pub check_at: Option<SimTime>,
     /// The image puller.
     pub puller: Puller,
     /// The images.
@@ -197,6 +201,7 @@ impl NodeRow {
             sending: None,
             queue: VecDeque::new(),
             check_at: None,
+            doubtful: Vec::new(),
             images_at: None,
             node_check_at: None,
             pressure_until: None,
@@ -239,6 +244,7 @@ impl NodeRow {
         self.life += 1;
         self.relist_at = None;
         self.check_at = None;
+        self.doubtful.clear();
         self.node_check_at = None;
         self.images_at = None;
         self.awaiting.clear();

@@ -21,7 +21,7 @@ use seatrial_api::labels::{Labels, Selector};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::node::Node;
 use seatrial_api::object::Object;
-use seatrial_api::pod::Pod;
+use seatrial_api::pod::{Pod, PodConditionType};
 use seatrial_api::policy::PodDisruptionBudget;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Bytes;
@@ -47,6 +47,16 @@ pub(crate) type Namespaces = BTreeMap<Symbol, Labels>;
 
 /// An owner whose selector spreads its pods: kind, namespace, name.
 pub type OwnerKey = (Symbol, Symbol, CompactString);
+
+/// Whether two versions of a pod of one template are the same to all who look at the pods of a
+/// node: victims are chosen by start time, and those that leave already are told by their deletion
+/// and its cause.
+fn reads_alike(old: &Pod, new: &Pod) -> bool {
+    let target = |pod: &Pod| pod.status.conditions.get(PodConditionType::DisruptionTarget);
+    old.status.start_time == new.status.start_time
+        && old.meta.is_deleting() == new.meta.is_deleting()
+        && target(old) == target(new)
+}
 
 fn owner_key(kind: &str, meta: &ObjectMeta) -> OwnerKey {
     (Symbol::new(kind), meta.namespace, meta.name.clone())
@@ -367,6 +377,9 @@ impl Cluster {
         if !same_template || old.meta.is_deleting() && !pod.meta.is_deleting() {
             self.remove_pod(old.meta.id, node, hint);
             self.add_pod(pod, node, hint);
+            return;
+        }
+        if reads_alike(old, pod) {
             return;
         }
         let Some(row) = self.row_near(node, hint) else { return };

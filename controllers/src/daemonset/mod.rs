@@ -28,9 +28,9 @@ use self::plan::{Changes, Place, PodsByNode, Revision, View};
 use self::state::SetState;
 use crate::Config;
 use crate::framework::{
-    Adoptables, Claims, Client, Context, Controller, Event, Mode, Next, OrphanRevisions, REVISION_LABEL,
-    Replies, RetryPolicy, Runner, is_not_deleting, made_revision, may_adopt, min_ready, read_fresh,
-    same_content, sort_revisions, template_hash,
+    Adoptables, Caches, Claims, Client, Context, Controller, Event, Mode, Next, OrphanRevisions,
+    REVISION_LABEL, Replies, RetryPolicy, Runner, is_not_deleting, made_revision, may_adopt, min_ready,
+    read_fresh, same_content, sort_revisions, template_hash,
 };
 
 /// Workers of the controller.
@@ -505,6 +505,10 @@ fn owned_pods(cx: &Context<'_>, set: &DaemonSet) -> PodsByNode {
 
 impl Controller for DaemonSetController {
     type Sync = Sync;
+
+    fn minds(&self, caches: &Caches, kind: Kind) -> bool {
+        kind != Kind::Pod || !caches.daemon_sets.is_empty()
+    }
 
     fn observe(&mut self, cx: &mut Context<'_>, event: &Event<'_>) {
         match event.object {

@@ -26,8 +26,8 @@ use seatrial_api::workload::{Deployment, DeploymentStrategy, ReplicaSet};
 use self::plan::{Check, Keys, Scale, Step, View};
 use crate::Config;
 use crate::framework::{
-    Claims, Client, Context, Controller, Event, Next, Replies, RetryPolicy, Runner, SelectorIndex, may_adopt,
-    read_fresh, same_template,
+    Caches, Claims, Client, Context, Controller, Event, Next, Replies, RetryPolicy, Runner, SelectorIndex,
+    may_adopt, read_fresh, same_template,
 };
 
 /// Workers of the controller.
@@ -364,6 +364,10 @@ fn tell_scaled(cx: &mut Context<'_>, target: ObjectRef, name: &str, from: i32, t
 
 impl Controller for DeploymentController {
     type Sync = Sync;
+
+    fn minds(&self, caches: &Caches, kind: Kind) -> bool {
+        kind != Kind::Pod || !caches.deployments.is_empty()
+    }
 
     fn observe(&mut self, cx: &mut Context<'_>, event: &Event<'_>) {
         match event.object {

@@ -116,6 +116,10 @@ impl DisruptionController {
 impl Controller for DisruptionController {
     type Sync = Stage;
 
+    fn minds(&self, caches: &Caches, kind: Kind) -> bool {
+        kind != Kind::Pod || !caches.budgets.is_empty()
+    }
+
     fn observe(&mut self, cx: &mut Context<'_>, event: &Event<'_>) {
         match event.object {
             Object::Pod(pod) => {

@@ -21,7 +21,8 @@ use seatrial_api::units::Span;
 
 use crate::Config;
 use crate::framework::{
-    Client, Context, Controller, Event, Mode, Next, Replies, RetryPolicy, RowIndex, Runner, first_error,
+    Caches, Client, Context, Controller, Event, Mode, Next, Replies, RetryPolicy, RowIndex, Runner,
+    first_error,
 };
 use crate::selected_pods::{Filter, SelectedPods};
 
@@ -297,6 +298,10 @@ impl EndpointSliceController {
 
 impl Controller for EndpointSliceController {
     type Sync = Sync;
+
+    fn minds(&self, caches: &Caches, kind: Kind) -> bool {
+        kind != Kind::Pod || !caches.services.is_empty()
+    }
 
     fn observe(&mut self, cx: &mut Context<'_>, event: &Event<'_>) {
         match event.object {

@@ -134,6 +134,12 @@ impl<T: Typed> Table<T> {
         self.rows.iter().flatten()
     }
 
+    /// Whether there is no object.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.identities.is_empty()
+    }
+
     /// How many objects there are.
     pub(crate) fn len(&self) -> usize {
         self.identities.len()

@@ -156,6 +156,12 @@ pub(crate) trait Controller: Clone {
     /// What a sync remembers from one step to the next. A new sync begins with the default.
     type Sync: Clone + Default;
 
+    /// Whether changes of objects of this kind can matter to it now. A controller that has no
+    /// objects of its own need not be told of every pod.
+    fn minds(&self, _caches: &Caches, _kind: Kind) -> bool {
+        true
+    }
+
     /// Is told a change that the caches show already; enqueues what it concerns.
     fn observe(&mut self, cx: &mut Context<'_>, event: &Event<'_>);
 

@@ -53,6 +53,8 @@ pub(crate) struct WorkQueue {
     charged: SimTime,
     /// The instant for which the driver holds a timer, if it lies ahead.
     armed: Option<SimTime>,
+    /// Whether keys were added, or a key was done, since it was last asked.
+    changed: bool,
 }
 
 impl WorkQueue {
@@ -68,6 +70,7 @@ impl WorkQueue {
             idle: FxHashSet::default(),
             charged: SimTime::ZERO,
             armed: None,
+            changed: false,
         }
     }
 
@@ -89,6 +92,7 @@ impl WorkQueue {
         *flag |= DIRTY;
         if !processing {
             self.order.push_back(key);
+            self.changed = true;
         }
     }
 
@@ -100,6 +104,7 @@ impl WorkQueue {
         self.waiting.insert(key, at);
         self.sequence += 1;
         self.due.push(Reverse((at, self.sequence, key)));
+        self.changed = true;
     }
 
     /// Wants `key` to be synced again after a failure; drops it if its retries are used up.
@@ -161,9 +166,17 @@ impl WorkQueue {
     pub(crate) fn done(&mut self, key: u32) {
         let flag = self.flag(key);
         *flag &= !PROCESSING;
-        if *flag & DIRTY != 0 {
+        let dirty = *flag & DIRTY != 0;
+        self.changed = true;
+        if dirty {
             self.order.push_back(key);
         }
+    }
+
+    /// Whether there may be keys to hand out or a timer to set, since this was last asked.
+    #[inline]
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// Whether no key waits to be handed out now.
@@ -175,6 +188,7 @@ impl WorkQueue {
     pub(crate) fn advance(&mut self, now: SimTime) {
         if self.armed.is_some_and(|armed| armed <= now) {
             self.armed = None;
+            self.changed = true;
         }
         while let Some(&Reverse((at, _, key))) = self.due.peek() {
             if at > now {

@@ -104,7 +104,11 @@ impl<C: Controller> Runner<C> {
     }
 
     /// Tells the controller a change.
+    #[inline]
     pub(crate) fn observe(&mut self, around: &mut Surroundings<'_>, event: &Event<'_>) {
+        if !self.controller.minds(around.caches, event.object.kind()) {
+            return;
+        }
         let mut cx = context(around, &mut self.queue, &mut self.client);
         self.controller.observe(&mut cx, event);
     }
@@ -155,7 +159,14 @@ impl<C: Controller> Runner<C> {
     }
 
     /// Hands keys to free workers and sets the queue's timer.
+    #[inline]
     pub(crate) fn dispatch(&mut self, around: &mut Surroundings<'_>) {
+        if self.queue.take_changed() {
+            self.hand_out(around);
+        }
+    }
+
+    fn hand_out(&mut self, around: &mut Surroundings<'_>) {
         while !self.queue.is_idle() {
             let Some(slot) = self.workers.iter().position(|worker| worker.key.is_none()) else { break };
             let Some(key) = self.queue.pop() else { break };

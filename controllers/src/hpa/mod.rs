@@ -23,7 +23,9 @@ use seatrial_api::units::{SimTime, Span};
 use seatrial_api::workload::Condition;
 
 use crate::Config;
-use crate::framework::{Client, Context, Controller, Event, Next, Replies, RetryPolicy, Runner, first_error};
+use crate::framework::{
+    Caches, Client, Context, Controller, Event, Next, Replies, RetryPolicy, Runner, first_error,
+};
 use crate::selected_pods::{Filter, SelectedPods};
 use metrics::Samples;
 use target::{Scale, scale_of};
@@ -328,6 +330,10 @@ impl HpaController {
 
 impl Controller for HpaController {
     type Sync = Sync;
+
+    fn minds(&self, caches: &Caches, kind: Kind) -> bool {
+        kind != Kind::Pod || !caches.autoscalers.is_empty()
+    }
 
     fn observe(&mut self, cx: &mut Context<'_>, event: &Event<'_>) {
         match event.object {

@@ -38,8 +38,8 @@ use self::backoff::BackoffRecord;
 use self::tracking::Count;
 use crate::Config;
 use crate::framework::{
-    Adoptables, Claims, Client, Context, Controller, Event, Expectations, Mode, Next, OwnWrites, Parentage,
-    Replies, RetryPolicy, Runner, is_not_deleting, may_adopt, read_fresh,
+    Adoptables, Caches, Claims, Client, Context, Controller, Event, Expectations, Mode, Next, OwnWrites,
+    Parentage, Replies, RetryPolicy, Runner, is_not_deleting, may_adopt, read_fresh,
 };
 
 pub(crate) use orphans::JobOrphanController;
@@ -586,6 +586,10 @@ fn set_index(container: &mut Container, index: Symbol) {
 
 impl Controller for JobController {
     type Sync = Sync;
+
+    fn minds(&self, caches: &Caches, kind: Kind) -> bool {
+        kind != Kind::Pod || !caches.jobs.is_empty()
+    }
 
     fn observe(&mut self, cx: &mut Context<'_>, event: &Event<'_>) {
         match event.object {

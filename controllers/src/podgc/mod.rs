@@ -7,13 +7,13 @@
 //! was deleted (a finalizer holds it) is looked at again when it changes; the deletions that
 //! upstream repeats meanwhile change nothing.
 
-mod plan;
+mod finished;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use seatrial_api::node::Node;
-use seatrial_api::object::{Kind, Object, ObjectRef};
+use seatrial_api::object::{Kind, Object, ObjectRef, Typed};
 use seatrial_api::pod::{ConditionStatus, Pod, PodConditionType, PodPhase, PodReason};
 use seatrial_api::request::{Change, DeleteOptions, ErrorReason, Patch, Reply, Request};
 use seatrial_api::symbol::Symbol;
@@ -23,7 +23,7 @@ use crate::ControllerTimer;
 use crate::framework::{Caches, Event, Port};
 use crate::pass_schedule::PassSchedule;
 
-pub use plan::surplus as surplus_of_finished_pods;
+use finished::FinishedPods;
 
 /// The pause between two passes.
 const PERIOD: Span = Span::from_secs(20);
@@ -67,11 +67,13 @@ pub(crate) struct PodGc {
     /// How many finished pods may exist; zero for any number.
     threshold: usize,
     schedule: Option<PassSchedule>,
-    finished: BTreeSet<u32>,
+    finished: FinishedPods,
     /// Whether the finished pods have changed since the last pass.
     finished_changed: bool,
     /// Terminating pods that were never scheduled, or are on a node out of service.
     stuck: BTreeSet<u32>,
+    /// Nodes out of service.
+    out_of_service: BTreeSet<Symbol>,
     /// Nodes that have pods and do not exist, with the end of their quarantine.
     missing: BTreeMap<Symbol, Option<SimTime>>,
     pass: Option<Pass>,
@@ -84,9 +86,10 @@ impl PodGc {
         PodGc {
             threshold,
             schedule: None,
-            finished: BTreeSet::new(),
+            finished: FinishedPods::default(),
             finished_changed: false,
             stuck: BTreeSet::new(),
+            out_of_service: BTreeSet::new(),
             missing: BTreeMap::new(),
             pass: None,
             last_pass: None,
@@ -97,58 +100,66 @@ impl PodGc {
     /// The caches are complete.
     pub(crate) fn start(&mut self, port: &mut Port<'_>) {
         self.schedule = Some(PassSchedule::new(port.now, PERIOD));
+        let gone = port.caches.nodes.iter().filter(|node| is_out_of_service(node));
+        self.out_of_service = gone.map(|node| node.name).collect();
         for pod in port.caches.pods.iter() {
-            self.note_pod(port.caches, pod);
+            self.finished_changed |= self.finished.update(None, Some(pod));
+            self.note_pod(port.caches, None, pod);
         }
         self.arm(port);
     }
 
     /// Is told a change of a node or a pod.
     pub(crate) fn observe(&mut self, port: &mut Port<'_>, event: &Event<'_>) {
+        if self.schedule.is_none() {
+            return;
+        }
         match event.object {
-            Object::Pod(pod) if event.change == Change::Deleted => {
-                self.stuck.remove(&pod.meta.id);
-                self.finished.remove(&pod.meta.id);
+            Object::Pod(pod) => {
+                let old = event.old.and_then(Pod::of).map(|old| &**old);
+                let gone = event.change == Change::Deleted;
+                let others_finished = self.finished.update(old, Some(&**pod).filter(|_| !gone));
+                self.finished_changed |= others_finished;
+                if gone {
+                    self.stuck.remove(&pod.meta.id);
+                } else if is_news(old, pod) {
+                    self.note_pod(port.caches, old, pod);
+                } else if !others_finished {
+                    return;
+                }
             }
-            Object::Pod(pod) if self.schedule.is_some() && is_news(event.old, pod) => {
-                self.note_pod(port.caches, pod);
-            }
-            Object::Node(node) if self.schedule.is_some() => self.note_node(port.caches, event.change, node),
+            Object::Node(node) => self.note_node(port.caches, event.change, node),
             _ => return,
         }
         self.arm(port);
     }
 
-    fn note_pod(&mut self, caches: &Caches, pod: &Pod) {
-        if pod.status.phase.is_terminal() && self.finished.insert(pod.meta.id) {
-            self.finished_changed = true;
-        }
-        let node = match pod.node {
-            None if pod.meta.is_deleting() => {
+    fn note_pod(&mut self, caches: &Caches, old: Option<&Pod>, pod: &Pod) {
+        let Some(name) = pod.node else {
+            if pod.meta.is_deleting() {
                 self.stuck.insert(pod.meta.id);
-                return;
             }
-            None => return,
-            Some(name) => caches.nodes.named(Symbol::empty(), name.as_str()).ok_or(name),
+            return;
         };
-        match node {
-            Err(missing) => {
-                self.missing.entry(missing).or_insert(None);
-            }
-            Ok(node) if pod.meta.is_deleting() && is_out_of_service(node) => {
-                self.stuck.insert(pod.meta.id);
-            }
-            Ok(_) => {}
+        let is_new_there = old.is_none_or(|old| old.node != pod.node);
+        if is_new_there && caches.nodes.named(Symbol::empty(), name.as_str()).is_none() {
+            self.missing.entry(name).or_insert(None);
+        } else if pod.meta.is_deleting() && self.out_of_service.contains(&name) {
+            self.stuck.insert(pod.meta.id);
         }
     }
 
     fn note_node(&mut self, caches: &Caches, change: Change, node: &Node) {
         let mut pods = caches.pods.on_node(node.name);
         if change == Change::Deleted {
+            self.out_of_service.remove(&node.name);
             if pods.next().is_some() {
                 self.missing.entry(node.name).or_insert(None);
             }
-        } else if is_out_of_service(node) {
+        } else if !is_out_of_service(node) {
+            self.out_of_service.remove(&node.name);
+        } else {
+            self.out_of_service.insert(node.name);
             self.stuck.extend(pods.filter(|pod| pod.meta.is_deleting()).map(|pod| pod.meta.id));
         }
     }
@@ -187,8 +198,7 @@ impl PodGc {
     fn begin_pass(&mut self, port: &mut Port<'_>) {
         self.last_pass = Some(port.now);
         self.finished_changed = false;
-        let finished = self.finished.iter().filter_map(|&row| port.caches.pods.get(row)).cloned().collect();
-        let surplus = plan::surplus(finished, self.threshold);
+        let surplus = self.finished.surplus(self.threshold, |row| port.caches.pods.get(row));
         let collect = |pod: &Arc<Pod>| Task::Collect { pod: pod.meta.id, orphaned: false };
         let stuck: Vec<_> = std::mem::take(&mut self.stuck)
             .into_iter()
@@ -197,7 +207,7 @@ impl PodGc {
             .collect();
         let (unscheduled, unserved): (Vec<_>, Vec<_>) = stuck.into_iter().partition(|pod| pod.node.is_none());
         let unserved = unserved.into_iter().filter(|pod| on_node_out_of_service(port.caches, pod));
-        let parallel = [surplus.iter().map(collect).collect(), unserved.map(collect).collect()];
+        let parallel = [surplus.into_iter().map(collect).collect(), unserved.map(collect).collect()];
 
         let mut serial = self.look_for_nodes(port);
         serial.extend(unscheduled.into_iter().map(collect));
@@ -306,21 +316,16 @@ impl PodGc {
     /// A pod could not be collected: the next pass tries again.
     fn note_failure(&mut self, caches: &Caches, row: u32) {
         if let Some(pod) = caches.pods.get(row).cloned() {
-            self.note_pod(caches, &pod);
-            self.finished_changed |= self.finished.contains(&row);
+            self.note_pod(caches, None, &pod);
+            self.finished_changed |= pod.status.phase.is_terminal();
         }
     }
 }
 
 /// Whether a change of a pod is one on which its collection may depend. While it terminates, every
 /// change is.
-fn is_news(old: Option<&Object>, pod: &Pod) -> bool {
-    match old {
-        Some(Object::Pod(old)) => {
-            pod.meta.is_deleting() || old.node != pod.node || old.status.phase != pod.status.phase
-        }
-        _ => true,
-    }
+fn is_news(old: Option<&Pod>, pod: &Pod) -> bool {
+    old.is_none_or(|old| pod.meta.is_deleting() || old.node != pod.node)
 }
 
 fn is_out_of_service(node: &Node) -> bool {

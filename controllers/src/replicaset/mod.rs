@@ -23,7 +23,7 @@ use seatrial_api::workload::ReplicaSet;
 use self::state::Sets;
 use crate::Config;
 use crate::framework::{
-    Claims, Client, Context, Controller, Event, Mode, Next, Parentage, Replies, RetryPolicy, Runner,
+    Caches, Claims, Client, Context, Controller, Event, Mode, Next, Parentage, Replies, RetryPolicy, Runner,
     first_error, may_adopt, min_ready, next_availability, read_fresh,
 };
 
@@ -242,6 +242,10 @@ fn victims(cx: &Context<'_>, set: &ReplicaSet, pods: &[Arc<Pod>], count: usize) 
 
 impl Controller for ReplicaSetController {
     type Sync = Sync;
+
+    fn minds(&self, caches: &Caches, kind: Kind) -> bool {
+        kind != Kind::Pod || !caches.replica_sets.is_empty()
+    }
 
     fn observe(&mut self, cx: &mut Context<'_>, event: &Event<'_>) {
         match event.object {

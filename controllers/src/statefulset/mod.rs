@@ -25,7 +25,7 @@ use seatrial_api::workload::{ControllerRevision, StatefulSet, StatefulSetStatus}
 use self::plan::{Phase, Step, View};
 use crate::Config;
 use crate::framework::{
-    Adoptables, Claims, Client, Context, Controller, Event, Mode, Next, OrphanRevisions, OwnWrites,
+    Adoptables, Caches, Claims, Client, Context, Controller, Event, Mode, Next, OrphanRevisions, OwnWrites,
     REVISION_HASH_LABEL, Replies, RetryPolicy, Revised, Runner, find_revision, is_not_deleting,
     made_revision, may_adopt, min_ready, next_availability, next_number, read_fresh, sort_revisions,
     template_hash,
@@ -430,6 +430,10 @@ fn tell_claim(cx: &mut Context<'_>, set: &StatefulSet, claim: &str, pod: &str, r
 
 impl Controller for StatefulSetController {
     type Sync = Sync;
+
+    fn minds(&self, caches: &Caches, kind: Kind) -> bool {
+        kind != Kind::Pod || !caches.stateful_sets.is_empty()
+    }
 
     fn observe(&mut self, cx: &mut Context<'_>, event: &Event<'_>) {
         match event.object {

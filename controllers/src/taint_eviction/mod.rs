@@ -11,6 +11,7 @@ use seatrial_api::node::Node;
 use seatrial_api::object::{Kind, Object, ObjectRef};
 use seatrial_api::pod::{ConditionStatus, Pod, PodConditionType, PodReason};
 use seatrial_api::request::{Change, Patch, Reply, Request};
+use seatrial_api::scheduling::TaintEffect;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
@@ -51,6 +52,8 @@ const DELETE: u64 = 1 << 32;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TaintEviction {
     started: bool,
+    /// The nodes that have NoExecute taints.
+    tainted: BTreeSet<u32>,
     work: BTreeMap<u32, Work>,
     due: BTreeSet<(SimTime, u32)>,
     armed: Option<SimTime>,
@@ -61,6 +64,7 @@ impl TaintEviction {
     pub(crate) fn start(&mut self, port: &mut Port<'_>) {
         self.started = true;
         for node in port.caches.nodes.iter() {
+            self.note_taints(node);
             self.node_changed(port, node);
         }
         self.arm(port);
@@ -71,8 +75,13 @@ impl TaintEviction {
         if !self.started {
             return;
         }
+        if let Object::Node(node) = event.object {
+            self.note_taints(node);
+        }
         match (event.object, event.old) {
-            (Object::Node(_), _) if event.change == Change::Deleted => {}
+            (Object::Node(node), _) if event.change == Change::Deleted => {
+                self.tainted.remove(&node.meta.id);
+            }
             (Object::Node(node), Some(Object::Node(old))) if same_no_execute(old.taints(), node.taints()) => {
             }
             (Object::Node(node), _) => self.node_changed(port, node),
@@ -84,6 +93,14 @@ impl TaintEviction {
         self.arm(port);
     }
 
+    fn note_taints(&mut self, node: &Node) {
+        if node.taints().iter().any(|taint| taint.effect == TaintEffect::NoExecute) {
+            self.tainted.insert(node.meta.id);
+        } else {
+            self.tainted.remove(&node.meta.id);
+        }
+    }
+
     fn node_changed(&mut self, port: &mut Port<'_>, node: &Arc<Node>) {
         let caches = port.caches;
         for pod in caches.pods.on_node(node.name) {
@@ -92,6 +109,9 @@ impl TaintEviction {
     }
 
     fn pod_changed(&mut self, port: &mut Port<'_>, pod: &Arc<Pod>) {
+        if self.tainted.is_empty() {
+            return;
+        }
         let caches = port.caches;
         let node = pod.node.and_then(|name| caches.nodes.named(Symbol::empty(), name.as_str()));
         if let Some(node) = node.filter(|node| judge(node.taints(), &[]) == Verdict::Now) {

@@ -49,15 +49,16 @@ pub struct PodOnNode {
     pub pod: Arc<Pod>,
 }
 
-/// A node as plugins see it.
+/// A node as plugins see it. What the resource plugins read lies in the first two lines of a cache.
 #[derive(Clone, Debug, Default)]
+#[repr(C, align(64))]
 pub struct NodeInfo {
     /// Amounts of CPU, memory, storage and pods.
     pub usage: Usage,
+    pods: Vec<PodOnNode>,
     name: Symbol,
     node: Option<Arc<Node>>,
     requested_scalars: Scalars,
-    pods: Vec<PodOnNode>,
     /// A set: of two pods that use the same port, the first one to go frees it, as upstream.
     ports: Vec<HostPort>,
     pods_with_affinity: u32,

@@ -63,6 +63,10 @@ const MIN_COLUMNS: usize = 32;
 const MAX_COLUMN_BYTES: usize = 64 << 20;
 /// From so many changes on it is worth knowing which rows have been judged already.
 const MANY_CHANGES: usize = 64;
+/// Room for the judgements of so many rows is had without asking for memory.
+const ROWS_AT_ONCE: usize = 64;
+/// Rows that are judged together.
+type Rows = SmallVec<[u32; ROWS_AT_ONCE]>;
 /// A class gives its column back when so many decisions did not ask for it.
 const IDLE_DECISIONS: u64 = 65_536;
 
@@ -216,20 +220,23 @@ impl Class {
             }
         };
         // A class that is rarely asked for finds rows that have changed many times.
-        let mut judged = (changes.len() > MANY_CHANGES).then(|| Bitset::with_len(cluster.node_count()));
+        let mut known = (changes.len() > MANY_CHANGES).then(|| Bitset::with_len(cluster.node_count()));
+        let mut rows = Rows::new();
         for change in changes {
-            let row = change.row as usize;
             match change.kind {
                 RowChangeKind::PodStatus => continue,
-                RowChangeKind::Object => self.judge_node(cycle, profile, shape, row, column),
-                RowChangeKind::Pods if judged.as_ref().is_some_and(|judged| judged.contains(row)) => continue,
+                RowChangeKind::Object => self.judge_node(cycle, profile, shape, change.row as usize, column),
                 RowChangeKind::Pods => {}
             }
-            self.judge_usage(cycle, profile, row, column);
-            if let Some(judged) = &mut judged {
-                judged.insert(row);
+            if let Some(known) = &mut known {
+                if known.contains(change.row as usize) {
+                    continue;
+                }
+                known.insert(change.row as usize);
             }
+            rows.push(change.row);
         }
+        self.judge_usage(cycle, profile, rows, column);
         column.seen = cluster.change_count();
         if column.images_seen != cluster.images_epoch {
             self.judge_images(cycle, profile, shape, column);
@@ -241,8 +248,8 @@ impl Class {
         column.reset(cluster.node_count(), self.filters.len());
         for row in 0..cluster.node_count() {
             self.judge_node(cycle, profile, shape, row, column);
-            self.judge_usage(cycle, profile, row, column);
         }
+        self.judge_usage(cycle, profile, (0..cluster.node_count() as u32).collect(), column);
         column.epoch = cluster.epoch;
         column.seen = cluster.change_count();
         column.images_seen = cluster.images_epoch;
@@ -251,13 +258,15 @@ impl Class {
     /// Images spread over nodes: rows with images are judged again.
     fn judge_images(&self, cycle: Cycle<'_>, profile: &Profile, shape: &Shape, column: &mut Column) {
         column.images_seen = cycle.cluster.images_epoch;
+        let mut rows = Rows::new();
         for (row, node) in cycle.cluster.nodes().iter().enumerate() {
             let images = node.node().map_or(&[][..], |node| node.images());
             if !images.is_empty() {
                 self.judge_node(cycle, profile, shape, row, column);
-                self.judge_usage(cycle, profile, row, column);
+                rows.push(row as u32);
             }
         }
+        self.judge_usage(cycle, profile, rows, column);
     }
 
     /// What plugins of scope Node make of a row.
@@ -288,25 +297,40 @@ impl Class {
         column.set_kind(row, Kind { reject, is_helpful, base, group: 0 }, raws);
     }
 
-    /// What plugins of scope Usage make of a row, and so its verdict and its score.
-    fn judge_usage(&self, cycle: Cycle<'_>, profile: &Profile, row: usize, column: &mut Column) {
-        let node: &NodeInfo = &cycle.cluster.nodes()[row];
-        let kind = column.kind(row);
-        let (reject, reject_helps, base) = (kind.reject, kind.is_helpful, kind.base);
-        for (index, filter) in self.filters.iter().enumerate() {
-            if index == usize::from(reject) {
-                column.set_rejected(row, reject, reject_helps);
-                return;
-            }
-            if filter.of_usage
-                && let Err(code) = profile.plugin(filter.plugin).filter(cycle, node, &mut Why::ignored())
-            {
-                column.set_rejected(row, index as u8, code == Code::Unschedulable);
-                return;
-            }
+    /// What plugins of scope Usage make of rows, and so their verdicts and their scores.
+    fn judge_usage(&self, cycle: Cycle<'_>, profile: &Profile, mut rows: Rows, column: &mut Column) {
+        let mut verdicts: SmallVec<[(u8, bool); ROWS_AT_ONCE]> = rows
+            .iter()
+            .map(|&row| {
+                let kind = column.kind(row as usize);
+                (kind.reject, kind.is_helpful)
+            })
+            .collect();
+        for (index, filter) in self.filters.iter().enumerate().filter(|(_, filter)| filter.of_usage) {
+            // The first filter that rejects is the one that counts.
+            profile.plugin(filter.plugin).filter_rows(cycle, &rows, &mut |place, code| {
+                if (index as u8) < verdicts[place].0 {
+                    verdicts[place] = (index as u8, code == Code::Unschedulable);
+                }
+            });
         }
-        let weighted = |score: &ClassScore| score.weight * profile.plugin(score.plugin).score(cycle, node);
-        let usage: i64 = self.scores.iter().filter(|score| score.of_usage).map(weighted).sum();
-        column.set_feasible(row, base + usage);
+        let mut place = 0;
+        rows.retain(|row| {
+            let row = *row;
+            let (verdict, is_helpful) = verdicts[place];
+            place += 1;
+            if verdict != PASSES {
+                column.set_rejected(row as usize, verdict, is_helpful);
+            }
+            verdict == PASSES
+        });
+        let mut totals: SmallVec<[i64; ROWS_AT_ONCE]> =
+            rows.iter().map(|&row| column.kind(row as usize).base).collect();
+        for score in self.scores.iter().filter(|score| score.of_usage) {
+            profile.plugin(score.plugin).score_rows(cycle, &rows, score.weight, &mut totals);
+        }
+        for (row, total) in rows.into_iter().zip(totals) {
+            column.set_feasible(row as usize, total);
+        }
     }
 }

@@ -153,8 +153,10 @@ impl Column {
 
     /// Notes that a row passes, with its score.
     pub(crate) fn set_feasible(&mut self, row: usize, score: i64) {
-        self.set_verdict(row, PASSES);
-        self.helpful.remove(row);
+        if self.verdicts[row] != PASSES {
+            self.set_verdict(row, PASSES);
+            self.helpful.remove(row);
+        }
         self.set_score(row, score as i16);
     }
 

@@ -158,6 +158,17 @@ pub trait Plugin: Send + Sync {
         Ok(())
     }
 
+    /// Filter on many nodes, for plugins of scope Usage: `reject` is told the places in `rows` of
+    /// the nodes that it rejects.
+    fn filter_rows(&self, cycle: Cycle<'_>, rows: &[u32], reject: &mut dyn FnMut(usize, Code)) {
+        let mut why = Why::ignored();
+        for (place, &row) in rows.iter().enumerate() {
+            if let Err(code) = self.filter(cycle, cycle.cluster.node_at(row as usize), &mut why) {
+                reject(place, code);
+            }
+        }
+    }
+
     /// PreFilter's extension: `other` is thought to be on `node`.
     fn add_pod(&self, cluster: &Cluster, pod: &Pod, other: &Pod, node: &NodeInfo, state: &mut CycleState) {
         let _ = (cluster, pod, other, node, state);
@@ -196,6 +207,14 @@ pub trait Plugin: Send + Sync {
     fn score(&self, cycle: Cycle<'_>, node: &NodeInfo) -> i64 {
         let _ = (cycle, node);
         0
+    }
+
+    /// Score of many nodes, for plugins of scope Usage: adds `weight` times the score of each of
+    /// `rows` to its total.
+    fn score_rows(&self, cycle: Cycle<'_>, rows: &[u32], weight: i64, totals: &mut [i64]) {
+        for (&row, total) in rows.iter().zip(totals) {
+            *total += weight * self.score(cycle, cycle.cluster.node_at(row as usize));
+        }
     }
 
     /// How raw scores become scores from 0 to 100.

@@ -9,7 +9,7 @@ use seatrial_api::pod::Pod;
 use seatrial_api::resources::Resources;
 use seatrial_api::symbol::Symbol;
 
-use crate::cluster::{Content, NodeInfo};
+use crate::cluster::{Content, NodeInfo, Usage};
 use crate::config::{
     ConfigurationError, ExtenderConfiguration, NodeResourcesFitArgs, ScoringStrategy, ShapePoint,
 };
@@ -113,6 +113,7 @@ impl NodeResourcesFit {
     }
 
     /// The room that is wanted and what the node can give, per configured resource.
+    #[inline]
     fn requested_and_allocatable(
         &self,
         pod: &Pod,
@@ -143,6 +144,29 @@ impl NodeResourcesFit {
             }
         };
         (allocatable != 0).then_some((requested, allocatable))
+    }
+
+    /// The weighted sum of the resources' scores that count, and the sum of their weights.
+    #[inline]
+    fn weighted(
+        &self,
+        pod: &Pod,
+        node: &NodeInfo,
+        score: impl Fn(i64, i64) -> i64,
+        counts: impl Fn(i64) -> bool,
+    ) -> (i64, i64) {
+        let (mut sum, mut weights) = (0, 0);
+        for &(resource, weight) in &self.resources {
+            let Some((requested, allocatable)) = self.requested_and_allocatable(pod, node, resource) else {
+                continue;
+            };
+            let score = score(requested, allocatable);
+            if counts(score) {
+                sum += score * weight;
+                weights += weight;
+            }
+        }
+        (sum, weights)
     }
 }
 
@@ -187,9 +211,27 @@ fn fits_empty(plugin: &NodeResourcesFit, pod: &Arc<Pod>, node: &Arc<Node>) -> bo
     plugin.check(pod, &NodeInfo::of(node), &mut Why::ignored()).is_ok()
 }
 
+/// Whether there is room for everything but scalar resources: the usual case, decided without a
+/// branch for each resource.
+fn has_room(usage: &Usage, pods: usize, requests: &Resources) -> bool {
+    let fits =
+        |wanted: i64, allocatable: i64, requested: i64| wanted <= 0 || wanted <= allocatable - requested;
+    let cpu = fits(requests.cpu.get(), usage.allocatable_cpu.get(), usage.requested_cpu.get());
+    let memory = fits(requests.memory.get(), usage.allocatable_memory.get(), usage.requested_memory.get());
+    let storage = fits(
+        requests.ephemeral_storage.get(),
+        usage.allocatable_storage.get(),
+        usage.requested_storage.get(),
+    );
+    (pods as i64) < usage.allowed_pods && cpu && memory && storage
+}
+
 impl NodeResourcesFit {
     fn check(&self, pod: &Pod, node: &NodeInfo, why: &mut Why) -> Verdict {
         let (usage, requests) = (&node.usage, &pod.spec.derived.requests);
+        if requests.scalars.is_empty() && has_room(usage, node.pods().len(), requests) {
+            return Ok(());
+        }
         let mut verdict = Ok(());
         let mut missing = |unresolvable: bool, reason: Reason| {
             why.say(|| reason);
@@ -247,30 +289,21 @@ impl Plugin for NodeResourcesFit {
     }
 
     fn score(&self, cycle: Cycle<'_>, node: &NodeInfo) -> i64 {
-        let (mut sum, mut weights) = (0, 0);
-        for &(resource, weight) in &self.resources {
-            let Some((requested, allocatable)) = self.requested_and_allocatable(cycle.pod, node, resource)
-            else {
-                continue;
-            };
-            let score = match &self.strategy {
-                ScoringStrategy::LeastAllocated => least_requested(requested, allocatable),
-                ScoringStrategy::MostAllocated => most_requested(requested, allocatable),
-                ScoringStrategy::RequestedToCapacityRatio(shape) => {
-                    ratio_score(shape, requested, allocatable)
-                }
-            };
-            // Upstream leaves resources without a score out of the average here, and only here.
-            let counts = score > 0 || !matches!(self.strategy, ScoringStrategy::RequestedToCapacityRatio(_));
-            if counts {
-                sum += score * weight;
-                weights += weight;
+        match &self.strategy {
+            ScoringStrategy::LeastAllocated => {
+                let (sum, weights) = self.weighted(cycle.pod, node, least_requested, |_| true);
+                if weights == 0 { 0 } else { sum / weights }
             }
-        }
-        match (&self.strategy, weights) {
-            (_, 0) => 0,
-            (ScoringStrategy::RequestedToCapacityRatio(_), _) => (sum as f64 / weights as f64).round() as i64,
-            _ => sum / weights,
+            ScoringStrategy::MostAllocated => {
+                let (sum, weights) = self.weighted(cycle.pod, node, most_requested, |_| true);
+                if weights == 0 { 0 } else { sum / weights }
+            }
+            ScoringStrategy::RequestedToCapacityRatio(shape) => {
+                let score = |requested, allocatable| ratio_score(shape, requested, allocatable);
+                // Upstream leaves resources without a score out of the average here, and only here.
+                let (sum, weights) = self.weighted(cycle.pod, node, score, |score| score > 0);
+                if weights == 0 { 0 } else { (sum as f64 / weights as f64).round() as i64 }
+            }
         }
     }
 

@@ -1,8 +1,9 @@
 //! What the scheduler remembers of a pod.
 
+use std::ops::Index;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use seatrial_api::pages::Pages;
 use seatrial_api::pod::Pod;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::SimTime;
@@ -91,4 +92,31 @@ impl PodEntry {
 }
 
 /// All pods that the scheduler knows, by their rows in the store.
-pub(crate) type PodTable = FxHashMap<u32, PodEntry>;
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PodTable(Pages<PodEntry>);
+
+impl PodTable {
+    pub(crate) fn get(&self, pod: &u32) -> Option<&PodEntry> {
+        self.0.get(*pod)
+    }
+
+    pub(crate) fn get_mut(&mut self, pod: &u32) -> Option<&mut PodEntry> {
+        self.0.get_mut(*pod)
+    }
+
+    pub(crate) fn insert(&mut self, pod: u32, entry: PodEntry) {
+        self.0.insert(pod, entry);
+    }
+
+    pub(crate) fn remove(&mut self, pod: &u32) {
+        self.0.remove(*pod);
+    }
+}
+
+impl Index<&u32> for PodTable {
+    type Output = PodEntry;
+
+    fn index(&self, pod: &u32) -> &PodEntry {
+        self.get(pod).expect("invariant: the scheduler knows the pod")
+    }
+}

@@ -30,16 +30,43 @@ pub(crate) enum Watcher {
     Proxies,
 }
 
+impl Watcher {
+    /// All of them, in the order in which they are told what arrives at the same time.
+    pub(crate) const ALL: [Watcher; WATCHERS] =
+        [Watcher::Scheduler, Watcher::Controllers, Watcher::Kubelets, Watcher::Proxies];
+}
+
 /// How many watchers there are.
 pub(crate) const WATCHERS: usize = 4;
+
+/// A set of watchers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Watchers(u8);
+
+impl Watchers {
+    /// Adds a watcher.
+    pub(crate) fn insert(&mut self, watcher: Watcher) {
+        self.0 |= 1 << watcher as u8;
+    }
+
+    /// How many there are.
+    pub(crate) fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// The watchers in their order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Watcher> {
+        Watcher::ALL.into_iter().filter(move |&watcher| self.0 >> watcher as u8 & 1 == 1)
+    }
+}
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     /// A request is committed by the API server and answered: a row of the flights.
     Commit(u32),
-    /// A watch event arrives: a row of the watch events on their way.
-    Watch(Watcher, u32),
+    /// A watch event arrives at one or more watchers: a row of the watch events on their way.
+    Watch(Watchers, u32),
     /// A watch event arrives at the kubelet of a machine.
     NodeWatch {
         /// The machine.
@@ -130,7 +157,7 @@ impl Event for ClusterEvent {
     fn signature(&self) -> Signature {
         let (kind, a, b) = match self.what {
             What::Commit(row) => (0, row, 0),
-            What::Watch(watcher, row) => (1, row, watcher as u32),
+            What::Watch(watchers, row) => (1, row, u32::from(watchers.0)),
             What::NodeWatch { machine, row } => (2, machine, row),
             What::Timer(row) => (3, row, 0),
             What::Report(row) => (4, row, 0),

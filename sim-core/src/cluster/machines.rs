@@ -15,41 +15,42 @@ const SANDBOXES_AT_ONCE: usize = 4;
 /// From one lease renewal of a kubelet to the next.
 pub(crate) const LEASE_PERIOD: Span = Span::from_secs(10);
 
-/// A machine.
+/// A machine. What nearly every event of a pod touches lies in the first line of a cache.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct MachineState {
-    /// What it is.
-    pub(crate) spec: Arc<NodeSpec>,
-    /// The zone it stands in, empty for none.
-    pub(crate) zone: Symbol,
     /// The row of its Node object; `None` before it registered and after the object is gone.
     pub(crate) node: Option<u32>,
+    /// How many partitions cut it off.
+    pub(crate) cuts: u32,
+    /// Counts boots, so that what an earlier boot began is told apart.
+    pub(crate) boot: u32,
+    /// How many faults keep it without power.
+    pub(crate) outages: u32,
     /// Whether it has power.
     pub(crate) powered: bool,
     /// Whether it is still there at all.
     pub(crate) present: bool,
-    /// How many partitions cut it off.
-    pub(crate) cuts: u32,
+    /// Whether renewals of its lease arrive at the API server.
+    pub(crate) beating: bool,
+    /// When the last watch event arrived at its kubelet: a watch keeps its order.
+    last_arrival: SimTime,
+    /// When each of the runtime's places is free again.
+    sandbox_free_at: [SimTime; SANDBOXES_AT_ONCE],
+    /// What it is.
+    pub(crate) spec: Arc<NodeSpec>,
+    /// The zone it stands in, empty for none.
+    pub(crate) zone: Symbol,
     /// The partition that cut it off first; machines of one partition reach each other.
     pub(crate) island: Option<u32>,
-    /// How many faults keep it without power.
-    pub(crate) outages: u32,
-    /// Counts boots, so that what an earlier boot began is told apart.
-    pub(crate) boot: u32,
     /// When in each period the lease is renewed.
     pub(crate) lease_phase: Span,
-    /// Whether renewals arrive at the API server.
-    pub(crate) beating: bool,
     /// When its kubelet looks at its memory next, while that is short.
     pub(crate) memory_look_at: Option<SimTime>,
     /// Watch events that wait for the connection: rows of the watch events on their way.
     pub(crate) held_events: Vec<u32>,
     /// Requests that wait for the connection.
     pub(crate) held_requests: Vec<Outgoing>,
-    /// When the last watch event arrived at its kubelet: a watch keeps its order.
-    last_arrival: SimTime,
-    /// When each of the runtime's places is free again.
-    sandbox_free_at: [SimTime; SANDBOXES_AT_ONCE],
 }
 
 impl MachineState {
@@ -89,7 +90,8 @@ impl MachineState {
 pub(crate) struct Machines {
     rows: Vec<MachineState>,
     by_name: FxHashMap<Symbol, u32>,
-    by_node: FxHashMap<u32, u32>,
+    /// By the row of the Node object.
+    by_node: Vec<Option<u32>>,
 }
 
 impl Machines {
@@ -122,17 +124,21 @@ impl Machines {
     /// Remembers which Node object a machine has.
     pub(crate) fn set_node(&mut self, row: u32, node: Option<u32>) {
         if let Some(old) = self.rows[row as usize].node {
-            self.by_node.remove(&old);
+            self.by_node[old as usize] = None;
         }
         if let Some(node) = node {
-            self.by_node.insert(node, row);
+            let index = node as usize;
+            if index >= self.by_node.len() {
+                self.by_node.resize(index + 1, None);
+            }
+            self.by_node[index] = Some(row);
         }
         self.rows[row as usize].node = node;
     }
 
     /// The machine of a Node object.
     pub(crate) fn of_node(&self, node: u32) -> Option<u32> {
-        self.by_node.get(&node).copied()
+        self.by_node.get(node as usize).copied().flatten()
     }
 
     /// The newest machine with a name.

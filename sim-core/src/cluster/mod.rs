@@ -207,6 +207,7 @@ impl<Q: EventQueue<ClusterEvent>> Simulation<Q> {
 
 /// Puts what was planned on the queue.
 fn flush<Q: EventQueue<ClusterEvent>>(world: &mut World, engine: &mut Engine<ClusterEvent, Q, PodArrivals>) {
+    world.settle(engine.now());
     for (at, event) in world.calendar.drain(..) {
         engine.schedule_at(at, event);
     }

@@ -16,6 +16,7 @@ use seatrial_node::config::{KubeletConfig, PresentImages, RateLimit};
 use super::config::NodeSpec;
 use super::event::{Cause, What};
 use super::machines::LEASE_PERIOD;
+use super::runtime::Answer;
 use super::streams::{Purpose, name_entity};
 use super::world::{PendingReport, World};
 
@@ -29,6 +30,8 @@ impl World {
         self.pods_of.push(Vec::new());
         self.recorder.add_machine();
         self.usage.add_machine();
+        // The name may have been another machine's.
+        self.kubelet_machines.clear();
         row
     }
 
@@ -184,8 +187,12 @@ impl World {
         }
         let boot = state.boot;
         let answers = self.runtimes.command(now, state, command, &self.latencies, &self.streams);
-        for answer in answers {
-            self.plan_report(answer.at, machine, boot, answer.report, cause);
+        for Answer { at, report } in answers {
+            if at == now {
+                self.prompt_reports.push_back((PendingReport { machine, boot, report }, cause));
+            } else {
+                self.plan_report(at, machine, boot, report, cause);
+            }
         }
     }
 
@@ -202,8 +209,8 @@ impl World {
     }
 
     /// A report is due: it is told if it still holds.
-    pub(super) fn report(&mut self, now: SimTime, row: u32, cause: Cause) {
-        let PendingReport { machine, boot, report } = self.take_report(row);
+    pub(super) fn report(&mut self, now: SimTime, report: PendingReport, cause: Cause) {
+        let PendingReport { machine, boot, report } = report;
         let state = self.machines.get(machine);
         if state.boot != boot || !state.powered {
             return;

@@ -23,19 +23,30 @@ impl World {
     /// A change was committed: it is observed and sent to everybody who watches. Returns the row
     /// that tells of it, the cause of what follows.
     pub(super) fn committed(&mut self, now: SimTime, event: WatchEvent, cause: Cause) -> Cause {
-        let cause = self.observe(now, &event, cause);
-        self.fan_out(now, event, cause);
+        let (cause, machine) = self.observe(now, &event, cause);
+        let gone = match &event.object {
+            Object::Pod(pod) if event.change == Change::Deleted => Some(pod.meta.id),
+            _ => None,
+        };
+        self.fan_out(now, event, machine, cause);
+        if let Some(pod) = gone {
+            self.runtimes.remove_pod(pod);
+        }
         cause
     }
 
-    /// Brings truth and record up to a committed change.
-    pub(super) fn observe(&mut self, now: SimTime, event: &WatchEvent, cause: Cause) -> Cause {
-        let cause = match &event.object {
-            Object::Pod(pod) => self.pod_committed(now, event.change, &pod.clone(), cause),
-            Object::Node(node) => self.node_committed(now, event.change, &node.clone(), cause),
+    /// Brings truth and record up to a committed change. Returns the row that tells of it, and the
+    /// machine whose kubelet watches the object.
+    pub(super) fn observe(&mut self, now: SimTime, event: &WatchEvent, cause: Cause) -> (Cause, Option<u32>) {
+        let (cause, machine) = match &event.object {
+            Object::Pod(pod) => self.pod_committed(now, event.change, pod, cause),
+            Object::Node(node) => {
+                let cause = self.node_committed(now, event.change, node, cause);
+                (cause, self.machines.of_node(node.meta.id))
+            }
             object => {
                 let reason = change_reason(event.change);
-                self.recorder.change(now, event.change, object, Symbol::new(reason), cause)
+                (self.recorder.change(now, event.change, object, Symbol::new(reason), cause), None)
             }
         };
         self.watch_services(now, event);
@@ -43,20 +54,23 @@ impl World {
         if event.change == Change::Deleted {
             self.streams.forget(event.object.object_ref());
         }
-        cause
+        (cause, machine)
     }
 
-    fn pod_committed(&mut self, now: SimTime, change: Change, pod: &Arc<Pod>, cause: Cause) -> Cause {
+    fn pod_committed(
+        &mut self,
+        now: SimTime,
+        change: Change,
+        pod: &Arc<Pod>,
+        cause: Cause,
+    ) -> (Cause, Option<u32>) {
         let id = pod.meta.id;
         if change == Change::Added {
             self.runtimes.add_pod(pod, &mut self.streams);
             self.usage.add_pod(pod);
         }
-        let old = self.seen_pods.get(&id).cloned();
-        let machine = pod.node.and_then(|node| self.machines.named(node));
-        if machine.is_some() && self.runtimes.pod(id).is_some_and(|truth| truth.machine.is_none()) {
-            self.bind_truth(id, machine);
-        }
+        let old = self.seen_pods.get(id).cloned();
+        let machine = pod.node.and_then(|node| self.machine_of_pod(id, node));
         let reason =
             if change == Change::Deleted { Some("Deleted") } else { pod_change(old.as_deref(), pod) };
         let fresh = change == Change::Added && self.recorder.is_full();
@@ -70,24 +84,34 @@ impl World {
             _ => cause,
         };
         if change == Change::Deleted {
-            self.seen_pods.remove(&id);
+            self.seen_pods.remove(id);
             self.forget_pod(now, pod);
         } else if self.recorder.is_full() || !self.availability.is_idle() {
             self.seen_pods.insert(id, pod.clone());
         }
-        cause
+        (cause, machine)
     }
 
-    fn bind_truth(&mut self, pod: u32, machine: Option<u32>) {
-        if let Some(truth) = self.runtimes.pod_mut(pod) {
-            truth.machine = machine;
+    /// The machine of a pod that is bound to `node`: the one that it was bound to first, as long as
+    /// that is there.
+    fn machine_of_pod(&mut self, pod: u32, node: Symbol) -> Option<u32> {
+        let truth = self.runtimes.pod_mut(pod);
+        let known = truth.as_ref().and_then(|truth| truth.machine);
+        if known.is_some_and(|machine| self.machines.get(machine).present) {
+            return known;
         }
-        if let Some(machine) = machine {
+        let machine = self.machines.named(node)?;
+        if let Some(truth) = truth
+            && known.is_none()
+        {
+            truth.machine = Some(machine);
             self.pods_of[machine as usize].push(pod);
         }
+        Some(machine)
     }
 
-    /// The object of a pod is gone; so is what it used.
+    /// The object of a pod is gone; so is what it used. Its truth goes when everybody has been sent
+    /// the news.
     fn forget_pod(&mut self, now: SimTime, pod: &Pod) {
         let id = pod.meta.id;
         if let Some(machine) = self.runtimes.pod(id).and_then(|truth| truth.machine) {
@@ -96,7 +120,7 @@ impl World {
                 pods.swap_remove(position);
             }
         }
-        self.runtimes.remove_pod(id);
+        self.runtimes.kill_pod(id);
         self.pod_truth_changed(now, id);
         self.usage.remove_pod(pod);
         self.availability.forget_pod(id);
@@ -199,7 +223,9 @@ impl World {
         if first {
             self.machine_truth_changed(now, None);
             let pods: Vec<_> = self.api.list_typed::<Pod>().cloned().collect();
-            self.seen_pods.extend(pods.into_iter().map(|pod| (pod.meta.id, pod)));
+            for pod in pods {
+                self.seen_pods.insert(pod.meta.id, pod);
+            }
         }
         self.count_wanting_workloads(now, service);
     }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use seatrial_api::container::RestartPolicy;
+use seatrial_api::pages::Pages;
 use seatrial_api::pod::{ContainerState, Pod, PodSpec};
 use seatrial_api::runtime::{ContainerId, ProbeKind, RuntimeCommand, RuntimeReport};
 use seatrial_api::units::{Bytes, MilliCpu, Ratio, SimTime, Span};
@@ -84,7 +84,7 @@ pub(crate) struct Answer {
 /// All runtimes.
 #[derive(Clone, Debug)]
 pub(crate) struct Runtimes {
-    pods: FxHashMap<u32, PodTruth>,
+    pods: Pages<PodTruth>,
     pub(crate) behaviours: Behaviours,
     /// How many times slower the registry is.
     pub(crate) registry_slowdown: Ratio,
@@ -98,7 +98,7 @@ impl Runtimes {
     /// Runtimes without pods.
     pub(crate) fn new(behaviours: Behaviours) -> Runtimes {
         Runtimes {
-            pods: FxHashMap::default(),
+            pods: Pages::default(),
             behaviours,
             registry_slowdown: Ratio::new(1, 1),
             next_ip: POD_NETWORK,
@@ -124,7 +124,7 @@ impl Runtimes {
     /// What the running main containers of a pod use of memory: their positions among init and main
     /// containers, their instances.
     pub(crate) fn memory_of(&self, pod: u32) -> impl Iterator<Item = (ContainerId, Bytes)> {
-        let truth = self.pods.get(&pod);
+        let truth = self.pods.get(pod);
         let containers = truth.into_iter().flat_map(move |truth| {
             let shares = self.behaviours.memory_shares(truth.profile, &truth.spec);
             let first_main = truth.spec.init_containers.len();
@@ -138,29 +138,29 @@ impl Runtimes {
 
     /// The pod's object is gone.
     pub(crate) fn remove_pod(&mut self, pod: u32) {
-        self.pods.remove(&pod);
+        self.pods.remove(pod);
     }
 
     /// A pod.
     pub(crate) fn pod(&self, pod: u32) -> Option<&PodTruth> {
-        self.pods.get(&pod)
+        self.pods.get(pod)
     }
 
     /// A pod, to be changed.
     pub(crate) fn pod_mut(&mut self, pod: u32) -> Option<&mut PodTruth> {
-        self.pods.get_mut(&pod)
+        self.pods.get_mut(pod)
     }
 
     /// Everything of a pod stops: its machine lost power.
     pub(crate) fn kill_pod(&mut self, pod: u32) {
-        if let Some(truth) = self.pods.get_mut(&pod) {
+        if let Some(truth) = self.pods.get_mut(pod) {
             truth.containers.iter_mut().for_each(|container| container.running = false);
         }
     }
 
     /// The containers of a pod that a state dump shows running have been running.
     pub(crate) fn adopt_running(&mut self, pod: &Pod) {
-        let Some(truth) = self.pods.get_mut(&pod.meta.id) else { return };
+        let Some(truth) = self.pods.get_mut(pod.meta.id) else { return };
         let known = pod.status.containers.as_deref().unwrap_or_default();
         let containers = pod.spec.all_containers().map(|container| {
             let status = known.iter().find(|status| status.name == container.name);
@@ -195,7 +195,7 @@ impl Runtimes {
         let mut answers = SmallVec::new();
         let mut answer = |at: SimTime, report: RuntimeReport| answers.push(Answer { at, report });
         let pod = command_pod(command);
-        let Some(truth) = self.pods.get_mut(&pod) else {
+        let Some(truth) = self.pods.get_mut(pod) else {
             // The object is gone; what is left of the pod goes without delay.
             if let Some(report) = report_of_gone(command) {
                 answer(now, report);
@@ -206,11 +206,11 @@ impl Runtimes {
         let stream = |purpose, nth: u32| streams.of(entity, purpose, nth);
         match command {
             RuntimeCommand::MountVolumes { pod } => {
-                let span = latencies.volume_mount.draw(&mut stream(Purpose::VolumeMount, 0));
+                let span = latencies.volume_mount.draw_from(|| stream(Purpose::VolumeMount, 0));
                 answer(now + span, RuntimeReport::VolumesMounted { pod, ok: true });
             }
             RuntimeCommand::RunSandbox { pod } => {
-                let span = latencies.sandbox.draw(&mut stream(Purpose::Sandbox, truth.draws));
+                let span = latencies.sandbox.draw_from(|| stream(Purpose::Sandbox, truth.draws));
                 let begin = machine.reserve_sandbox(now, span);
                 if truth.ip == 0 {
                     truth.ip = self.next_ip;
@@ -242,7 +242,7 @@ impl Runtimes {
                 let startup = behaviour.and_then(|behaviour| behaviour.startup.as_ref());
                 let startup = startup.or(probed.then_some(&latencies.startup));
                 let startup = startup.map_or(Span::ZERO, |law| law.draw(&mut stream(Purpose::Startup, nth)));
-                let start = latencies.container_start.draw(&mut stream(Purpose::ContainerStart, nth));
+                let start = latencies.container_start.draw_from(|| stream(Purpose::ContainerStart, nth));
                 // Without a probe nothing would show the startup: it then is part of the start.
                 let (start, warm_up) = if probed { (start, startup) } else { (start + startup, Span::ZERO) };
                 let unready = behaviour.and_then(|behaviour| behaviour.unready_after.as_ref());
@@ -263,7 +263,7 @@ impl Runtimes {
                 let running = truth_of(truth, container.index).running;
                 let law = self.behaviours.get(truth.profile).and_then(|behaviour| behaviour.stop.as_ref());
                 let law = law.unwrap_or(&latencies.container_stop);
-                let span = law.draw(&mut stream(Purpose::ContainerStop, container_draw(container)));
+                let span = law.draw_from(|| stream(Purpose::ContainerStop, container_draw(container)));
                 let (span, exit_code) = if span < grace { (span, 0) } else { (grace, EXIT_KILLED) };
                 let span = if running { span } else { Span::ZERO };
                 answer(
@@ -287,7 +287,7 @@ impl Runtimes {
         match report {
             RuntimeReport::ContainerStarted { container, ok: true } => self.started(now, container, streams),
             RuntimeReport::ContainerExited { container, .. } => {
-                let Some(truth) = self.pods.get_mut(&container.pod) else { return Due::HOLDS };
+                let Some(truth) = self.pods.get_mut(container.pod) else { return Due::HOLDS };
                 let row = truth_of(truth, container.index);
                 let holds = row.running && row.attempt == container.attempt;
                 if holds {
@@ -296,7 +296,7 @@ impl Runtimes {
                 Due { holds, ..Due::HOLDS }
             }
             RuntimeReport::Probed { container, kind: ProbeKind::Readiness, success, .. } => {
-                if let Some(truth) = self.pods.get_mut(&container.pod) {
+                if let Some(truth) = self.pods.get_mut(container.pod) {
                     truth_of(truth, container.index).ready = success;
                 }
                 Due::HOLDS
@@ -307,7 +307,7 @@ impl Runtimes {
 
     /// A container has started: when it will end by itself, and when it will lose its readiness.
     fn started(&mut self, now: SimTime, container: ContainerId, streams: &Streams) -> Due {
-        let Some(truth) = self.pods.get_mut(&container.pod) else { return Due::HOLDS };
+        let Some(truth) = self.pods.get_mut(container.pod) else { return Due::HOLDS };
         let Some(spec) = container_spec(&truth.spec, container.index) else { return Due::HOLDS };
         let image = spec.image;
         let probed = spec.readiness_probe.is_some();
@@ -318,7 +318,7 @@ impl Runtimes {
         let behaviour = self.behaviours.get(truth.profile);
         let nth = container_draw(container);
         let drawn = behaviour.and_then(|behaviour| behaviour.run_time.as_ref());
-        let drawn = drawn.map(|law| law.draw(&mut streams.of(truth.entity, Purpose::RunTime, nth)));
+        let drawn = drawn.map(|law| law.draw_from(|| streams.of(truth.entity, Purpose::RunTime, nth)));
         let run_time = match (crashes, is_main, is_sidecar) {
             (true, ..) => Some(CRASH_AFTER),
             (_, true, _) if policy == RestartPolicy::Always => drawn,
@@ -349,7 +349,7 @@ impl Runtimes {
     /// The containers of a pod lose their readiness now; the probes that notice it.
     pub(crate) fn unready(&mut self, pod: u32, attempt: u32) -> SmallVec<[RuntimeReport; 4]> {
         let mut reports = SmallVec::new();
-        let Some(truth) = self.pods.get_mut(&pod) else { return reports };
+        let Some(truth) = self.pods.get_mut(pod) else { return reports };
         let first_main = truth.spec.init_containers.len();
         for (index, row) in truth.containers.iter_mut().enumerate().skip(first_main) {
             if row.running && u32::from(row.attempt) == attempt {

@@ -36,6 +36,21 @@ impl<T> Slab<T> {
         value
     }
 
+    /// Takes a value out whose row stays in use: it is given back, or the row is freed.
+    pub(crate) fn lend(&mut self, row: u32) -> T {
+        self.rows[row as usize].take().expect("invariant: a row is lent once")
+    }
+
+    /// Takes a lent value back.
+    pub(crate) fn give_back(&mut self, row: u32, value: T) {
+        self.rows[row as usize] = Some(value);
+    }
+
+    /// Frees the row of a value that was lent and is not given back.
+    pub(crate) fn free(&mut self, row: u32) {
+        self.free.push(row);
+    }
+
     /// A value that stays.
     pub(crate) fn get_mut(&mut self, row: u32) -> &mut T {
         self.rows[row as usize].as_mut().expect("invariant: the row is in use")
@@ -58,5 +73,18 @@ mod tests {
         assert_eq!(slab.take(a), 'a');
         assert_eq!(slab.insert('c'), a);
         assert_eq!((*slab.get_mut(b), slab.len()), ('b', 2));
+    }
+
+    #[test]
+    fn a_lent_row_is_nobody_elses() {
+        let mut slab = Slab::default();
+        let a = slab.insert('a');
+        assert_eq!((slab.lend(a), slab.len()), ('a', 1));
+        let b = slab.insert('b');
+        assert_ne!(a, b);
+        slab.give_back(a, 'z');
+        assert_eq!(slab.lend(a), 'z');
+        slab.free(a);
+        assert_eq!((slab.insert('c'), slab.len()), (a, 2));
     }
 }

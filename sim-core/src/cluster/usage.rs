@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use seatrial_api::labels::{Labels, Selector};
 use seatrial_api::machine::PodMetrics;
+use seatrial_api::pages::Pages;
 use seatrial_api::pod::Pod;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
@@ -58,7 +59,7 @@ struct Match {
 #[derive(Clone, Debug)]
 pub(crate) struct Usage {
     loads: Vec<Option<SharedLoad>>,
-    running: FxHashMap<u32, Contribution>,
+    running: Pages<Contribution>,
     /// What the pods on each machine use.
     memory: Vec<Bytes>,
     groups: Vec<LabelGroup>,
@@ -75,7 +76,7 @@ impl Usage {
             .map(|behaviour| (!behaviour.load().is_empty()).then(SharedLoad::default));
         Usage {
             loads: loads.collect(),
-            running: FxHashMap::default(),
+            running: Pages::default(),
             memory: Vec::new(),
             groups: Vec::new(),
             group_index: FxHashMap::default(),
@@ -127,20 +128,20 @@ impl Usage {
             truth.filter(|truth| truth.is_running()).and_then(|truth| Some((truth, truth.machine?)));
         let Some((truth, machine)) = running else {
             self.leave_load(now, id, recorder);
-            if let Some(old) = self.running.remove(&id) {
+            if let Some(old) = self.running.remove(id) {
                 self.memory[old.machine as usize].0 -= old.memory.0;
                 recorder.used(now, old.machine, -old.cpu.0, -old.memory.0);
             }
             return;
         };
         let load = truth.profile.filter(|&profile| self.loads[usize::from(profile)].is_some());
-        self.running.entry(id).or_insert_with(|| {
+        if self.running.get(id).is_none() {
             let (cpu, memory) = truth.usage;
             let cpu = if load.is_some() { MilliCpu::ZERO } else { cpu };
             self.memory[machine as usize].0 += memory.0;
             recorder.used(now, machine, cpu.0, memory.0);
-            Contribution { machine, cpu, memory, since: now }
-        });
+            self.running.insert(id, Contribution { machine, cpu, memory, since: now });
+        }
         let Some(profile) = load else { return };
         let load = self.loads[usize::from(profile)].as_mut().expect("invariant: the profile has a load");
         let (serves, known) = (truth.is_serving(), load.pods.contains_key(&id));
@@ -190,7 +191,7 @@ impl Usage {
     }
 
     fn contribute(&mut self, now: SimTime, id: u32, cpu: MilliCpu, recorder: &mut Recorder) {
-        if let Some(contribution) = self.running.get_mut(&id) {
+        if let Some(contribution) = self.running.get_mut(id) {
             let delta = cpu.0 - contribution.cpu.0;
             contribution.cpu = cpu;
             recorder.used(now, contribution.machine, delta, 0);
@@ -211,7 +212,7 @@ impl Usage {
         let mut samples = Vec::new();
         for group in self.matching(namespace, selector) {
             for &pod in &self.groups[group as usize].pods {
-                let Some(contribution) = self.running.get(&pod) else { continue };
+                let Some(contribution) = self.running.get(pod) else { continue };
                 if contribution.since + SCRAPE_PERIOD > scraped {
                     continue;
                 }

@@ -3,12 +3,14 @@
 //! An event is handled by one component or by the model of what lies between them; what follows
 //! is put on the calendar. The order of the calendar is the order in which things were decided.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use seatrial_api::machine::{Effects, Input, Machine, NO_REPLY, Token};
 use seatrial_api::node::Node;
 use seatrial_api::object::{Kind, Object, ObjectRef};
+use seatrial_api::pages::Pages;
 use seatrial_api::pod::Pod;
 use seatrial_api::request::{ApiError, Reply, Request, WatchEvent};
 use seatrial_api::runtime::RuntimeReport;
@@ -20,7 +22,7 @@ use seatrial_scheduler::{Scheduler, Timer as SchedulerTimer};
 
 use super::availability::Availability;
 use super::config::ClusterConfig;
-use super::event::{Cause, ClusterEvent, WATCHERS, Watcher, What};
+use super::event::{Cause, ClusterEvent, WATCHERS, Watcher, Watchers, What};
 use super::latency::Latencies;
 use super::machines::Machines;
 use super::operator::Task;
@@ -81,6 +83,8 @@ pub(super) struct World {
     pub(super) controllers: ControllerManager,
     pub(super) kubelets: Kubelets,
     pub(super) machines: Machines,
+    /// The machines of the kubelets by their numbers, as far as they were looked up.
+    pub(super) kubelet_machines: Vec<Option<u32>>,
     /// Pods bound to each machine.
     pub(super) pods_of: Vec<Vec<u32>>,
     pub(super) runtimes: Runtimes,
@@ -91,11 +95,13 @@ pub(super) struct World {
     watches: Slab<PendingWatch>,
     timers: Slab<MachineTimer>,
     reports: Slab<PendingReport>,
+    /// Reports of what took no time.
+    pub(super) prompt_reports: VecDeque<(PendingReport, Cause)>,
     pub(super) tasks: Slab<Task>,
     /// When the last event of each kind arrived at each watcher: a watch keeps its order.
     last_arrival: [[SimTime; Kind::ALL.len()]; WATCHERS],
     /// The newest committed version of each pod, where the record needs to compare.
-    pub(super) seen_pods: FxHashMap<u32, Arc<Pod>>,
+    pub(super) seen_pods: Pages<Arc<Pod>>,
     /// Pods whose binding was asked for, in a run that is recorded in full.
     pub(super) binding: FxHashSet<u32>,
     /// The newest committed version of each node.
@@ -146,6 +152,7 @@ impl World {
             controllers: parts.controllers,
             kubelets: parts.kubelets,
             machines: Machines::default(),
+            kubelet_machines: Vec::new(),
             pods_of: Vec::new(),
             runtimes: parts.runtimes,
             latencies: parts.latencies,
@@ -153,9 +160,10 @@ impl World {
             watches: Slab::default(),
             timers: Slab::default(),
             reports: Slab::default(),
+            prompt_reports: VecDeque::new(),
             tasks: Slab::default(),
             last_arrival: [[SimTime::from_nanos(i64::MIN); Kind::ALL.len()]; WATCHERS],
-            seen_pods: FxHashMap::default(),
+            seen_pods: Pages::default(),
             binding: FxHashSet::default(),
             seen_nodes: FxHashMap::default(),
             availability: Availability::default(),
@@ -170,6 +178,13 @@ impl World {
         }
     }
 
+    /// Takes the reports that runtimes make at once, until there are no more.
+    pub(super) fn settle(&mut self, now: SimTime) {
+        while let Some((report, cause)) = self.prompt_reports.pop_front() {
+            self.report(now, report, cause);
+        }
+    }
+
     /// Puts something on the calendar.
     pub(super) fn plan(&mut self, at: SimTime, what: What, cause: Cause) {
         self.calendar.push((at, ClusterEvent { what, cause }));
@@ -180,14 +195,17 @@ impl World {
         let cause = event.cause;
         match event.what {
             What::Commit(row) => self.commit(now, row, cause),
-            What::Watch(watcher, row) => self.deliver(now, watcher, row, cause),
+            What::Watch(watchers, row) => self.deliver(now, watchers, row, cause),
             What::NodeWatch { machine, row } => self.deliver_to_node(now, machine, row, cause),
             What::Timer(row) => match self.timers.take(row) {
                 MachineTimer::Scheduler(timer) => self.tell_scheduler(now, Input::Timer(timer), cause),
                 MachineTimer::Controllers(timer) => self.tell_controllers(now, Input::Timer(timer), cause),
                 MachineTimer::Kubelets(timer) => self.tell_kubelets(now, Input::Timer(timer), cause),
             },
-            What::Report(row) => self.report(now, row, cause),
+            What::Report(row) => {
+                let report = self.reports.take(row);
+                self.report(now, report, cause);
+            }
             What::Booted(machine) => self.booted(now, machine, cause),
             What::Beating { machine, boot } => self.beating(now, machine, boot, cause),
             What::FaultBegin(fault) => self.begin_fault(now, fault),
@@ -203,15 +221,21 @@ impl World {
     }
 
     pub(super) fn tell_scheduler(&mut self, now: SimTime, input: Input<'_, SchedulerTimer>, cause: Cause) {
+        self.scheduler.handle(now, input, &mut self.buffers.scheduler);
+        if self.buffers.scheduler.is_empty() {
+            return;
+        }
         let mut effects = std::mem::replace(&mut self.buffers.scheduler, Effects::new(false));
-        self.scheduler.handle(now, input, &mut effects);
         self.carry_out(now, Some(Client::Scheduler), &mut effects, MachineTimer::Scheduler, cause);
         self.buffers.scheduler = effects;
     }
 
     pub(super) fn tell_controllers(&mut self, now: SimTime, input: Input<'_, ControllerTimer>, cause: Cause) {
+        self.controllers.handle(now, input, &mut self.buffers.controllers);
+        if self.buffers.controllers.is_empty() {
+            return;
+        }
         let mut effects = std::mem::replace(&mut self.buffers.controllers, Effects::new(false));
-        self.controllers.handle(now, input, &mut effects);
         self.carry_out(now, Some(Client::Controllers), &mut effects, MachineTimer::Controllers, cause);
         self.buffers.controllers = effects;
     }
@@ -227,8 +251,11 @@ impl World {
         cause: Cause,
         act: impl FnOnce(&mut Kubelets, &mut Effects<KubeletTimer>),
     ) {
+        act(&mut self.kubelets, &mut self.buffers.kubelets);
+        if self.buffers.kubelets.is_empty() {
+            return;
+        }
         let mut effects = std::mem::replace(&mut self.buffers.kubelets, Effects::new(false));
-        act(&mut self.kubelets, &mut effects);
         self.carry_out(now, None, &mut effects, MachineTimer::Kubelets, cause);
         self.buffers.kubelets = effects;
     }
@@ -277,9 +304,18 @@ impl World {
 
     /// Which kubelet sends a request. It is told by the token and not by the object, which may be
     /// gone by now: the answer that says so must still find its way.
-    fn kubelet_of(&self, token: Token) -> Client {
+    fn kubelet_of(&mut self, token: Token) -> Client {
+        let number = Kubelets::requester_number(token) as usize;
+        if let Some(&Some(machine)) = self.kubelet_machines.get(number) {
+            return Client::Kubelet(machine);
+        }
         let machine = self.kubelets.requester(token).and_then(|name| self.machines.named(name));
-        Client::Kubelet(machine.expect("invariant: a kubelet runs on a machine"))
+        let machine = machine.expect("invariant: a kubelet runs on a machine");
+        if number >= self.kubelet_machines.len() {
+            self.kubelet_machines.resize(number + 1, None);
+        }
+        self.kubelet_machines[number] = Some(machine);
+        Client::Kubelet(machine)
     }
 
     /// Sends a request: it is committed and answered after the latency of a write or a read, at
@@ -295,9 +331,9 @@ impl World {
         let (entity, nth) = self.draw_key(&request);
         let read = matches!(request, Request::Get { .. } | Request::PodMetrics { .. });
         let latency = if read {
-            self.latencies.api_read.draw(&mut self.streams.of(entity, Purpose::ApiRead, nth))
+            self.latencies.api_read.draw_from(|| self.streams.of(entity, Purpose::ApiRead, nth))
         } else {
-            self.latencies.api_write.draw(&mut self.streams.of(entity, Purpose::ApiWrite, nth))
+            self.latencies.api_write.draw_from(|| self.streams.of(entity, Purpose::ApiWrite, nth))
         };
         let row = self.flights.insert(Flight { client, token, request });
         self.plan(at + latency, What::Commit(row), cause);
@@ -371,8 +407,8 @@ impl World {
         (reply, cause)
     }
 
-    /// Sends a committed change to everybody who watches.
-    pub(super) fn fan_out(&mut self, now: SimTime, event: WatchEvent, cause: Cause) {
+    /// Sends a committed change to everybody who watches, among them the kubelet of `machine`.
+    pub(super) fn fan_out(&mut self, now: SimTime, event: WatchEvent, machine: Option<u32>, cause: Cause) {
         let kind = event.object.kind();
         let (entity, nth) = match &event.object {
             Object::Pod(pod) => match self.runtimes.pod_mut(pod.meta.id) {
@@ -384,38 +420,44 @@ impl World {
             },
             object => self.streams.object_entity(object),
         };
-        let machine = match &event.object {
-            Object::Pod(pod) => pod.node.and_then(|node| self.machines.named(node)),
-            Object::Node(node) => self.machines.of_node(node.meta.id),
-            _ => None,
-        };
         let row = self.watches.insert(PendingWatch { event, left: 0 });
         let mut left = 0;
-        for watcher in [Watcher::Scheduler, Watcher::Controllers, Watcher::Kubelets, Watcher::Proxies] {
+        // Those whom it reaches at the same instant are told in one event.
+        let mut together: Option<(SimTime, Watchers)> = None;
+        for watcher in Watcher::ALL {
             if !self.watches(watcher, kind) {
                 continue;
             }
             let stream = |purpose| self.streams.of(entity, purpose, nth << 2 | watcher as u32);
-            let mut latency = self.latencies.watch.draw(&mut stream(Purpose::Watch));
+            let mut latency = self.latencies.watch.draw_from(|| stream(Purpose::Watch));
             if watcher == Watcher::Proxies {
-                latency += self.latencies.proxy_sync.draw(&mut stream(Purpose::ProxySync));
+                latency += self.latencies.proxy_sync.draw_from(|| stream(Purpose::ProxySync));
             }
             let last = &mut self.last_arrival[watcher as usize][kind as usize];
             let at = (now + latency).max(*last);
             *last = at;
             left += 1;
-            self.plan(at, What::Watch(watcher, row), cause);
+            match &mut together {
+                Some((time, watchers)) if *time == at => watchers.insert(watcher),
+                _ => {
+                    if let Some((time, watchers)) = together {
+                        self.plan(time, What::Watch(watchers, row), cause);
+                    }
+                    let mut watchers = Watchers::default();
+                    watchers.insert(watcher);
+                    together = Some((at, watchers));
+                }
+            }
+        }
+        if let Some((time, watchers)) = together {
+            self.plan(time, What::Watch(watchers, row), cause);
         }
         if let Some(machine) = machine {
             left += 1;
             if self.machines.get(machine).is_connected() {
-                let watch =
-                    self.latencies.watch.draw(&mut self.streams.of(entity, Purpose::Watch, nth << 2 | 3));
-                let notice = self.latencies.kubelet_notice.draw(&mut self.streams.of(
-                    entity,
-                    Purpose::KubeletNotice,
-                    nth,
-                ));
+                let stream = |purpose, nth| self.streams.of(entity, purpose, nth);
+                let watch = self.latencies.watch.draw_from(|| stream(Purpose::Watch, nth << 2 | 3));
+                let notice = self.latencies.kubelet_notice.draw_from(|| stream(Purpose::KubeletNotice, nth));
                 let at = self.machines.get_mut(machine).in_order(now + watch + notice);
                 self.plan(at, What::NodeWatch { machine, row }, cause);
             } else {
@@ -429,21 +471,28 @@ impl World {
         }
     }
 
-    /// One watcher less to wait for; the event itself.
-    fn arrived(&mut self, row: u32) -> WatchEvent {
-        let pending = self.watches.get_mut(row);
-        pending.left -= 1;
-        if pending.left == 0 { self.watches.take(row).event } else { pending.event.clone() }
+    /// So many watchers less have to wait for a watch event that was lent.
+    fn arrived(&mut self, row: u32, mut pending: PendingWatch, watchers: u32) {
+        pending.left -= watchers;
+        if pending.left == 0 {
+            self.watches.free(row);
+        } else {
+            self.watches.give_back(row, pending);
+        }
     }
 
-    fn deliver(&mut self, now: SimTime, watcher: Watcher, row: u32, cause: Cause) {
-        let event = self.arrived(row);
-        match watcher {
-            Watcher::Scheduler => self.tell_scheduler(now, Input::Watch(&event), cause),
-            Watcher::Controllers => self.tell_controllers(now, Input::Watch(&event), cause),
-            Watcher::Kubelets => self.tell_kubelets(now, Input::Watch(&event), cause),
-            Watcher::Proxies => self.proxies_synced(now, &event),
+    fn deliver(&mut self, now: SimTime, watchers: Watchers, row: u32, cause: Cause) {
+        let pending = self.watches.lend(row);
+        let event = &pending.event;
+        for watcher in watchers.iter() {
+            match watcher {
+                Watcher::Scheduler => self.tell_scheduler(now, Input::Watch(event), cause),
+                Watcher::Controllers => self.tell_controllers(now, Input::Watch(event), cause),
+                Watcher::Kubelets => self.tell_kubelets(now, Input::Watch(event), cause),
+                Watcher::Proxies => self.proxies_synced(now, event),
+            }
         }
+        self.arrived(row, pending, watchers.len());
     }
 
     fn deliver_to_node(&mut self, now: SimTime, machine: u32, row: u32, cause: Cause) {
@@ -452,14 +501,16 @@ impl World {
             state.held_events.push(row);
             return;
         }
-        let event = self.arrived(row);
-        self.tell_kubelets(now, Input::Watch(&event), cause);
+        let pending = self.watches.lend(row);
+        self.tell_kubelets(now, Input::Watch(&pending.event), cause);
+        self.arrived(row, pending, 1);
     }
 
     /// Watch events that waited for a machine are not needed any more.
     pub(super) fn forget_held_events(&mut self, machine: u32) {
         for row in std::mem::take(&mut self.machines.get_mut(machine).held_events) {
-            self.arrived(row);
+            let pending = self.watches.lend(row);
+            self.arrived(row, pending, 1);
         }
     }
 
@@ -483,10 +534,6 @@ impl World {
 
     pub(super) fn insert_report(&mut self, report: PendingReport) -> u32 {
         self.reports.insert(report)
-    }
-
-    pub(super) fn take_report(&mut self, row: u32) -> PendingReport {
-        self.reports.take(row)
     }
 
     /// Which kinds a watcher watches.

@@ -132,12 +132,27 @@ impl<E: Event, Q: EventQueue<E>, A: Arrivals<E>> Engine<E, Q, A> {
     /// If an arrival lies in the past.
     #[inline]
     pub fn next_event(&mut self) -> Option<Entry<E>> {
-        let entry = match self.arrivals.peek_time() {
-            Some(arrival) if self.queue.peek_time().is_none_or(|queued| arrival <= queued) => {
-                self.take_arrival()?
-            }
-            _ => self.queue.pop()?,
+        let arrives = match self.arrivals.peek_time() {
+            Some(arrival) => self.queue.peek_time().is_none_or(|queued| arrival <= queued),
+            None => false,
         };
+        self.take(arrives)
+    }
+
+    /// Takes the next event if it happens at `limit` at the latest.
+    #[inline]
+    pub fn next_event_until(&mut self, limit: SimTime) -> Option<Entry<E>> {
+        let (arrival, queued) = (self.arrivals.peek_time(), self.queue.peek_time());
+        let arrives = arrival.is_some_and(|arrival| queued.is_none_or(|queued| arrival <= queued));
+        let next = if arrives { arrival } else { queued };
+        next.filter(|&time| time <= limit)?;
+        self.take(arrives)
+    }
+
+    /// Takes the next arrival, or the first of the queue.
+    #[inline]
+    fn take(&mut self, arrives: bool) -> Option<Entry<E>> {
+        let entry = if arrives { self.take_arrival()? } else { self.queue.pop()? };
         if entry.time < self.now {
             time_ran_back(self.now, entry.time);
         }
@@ -145,13 +160,6 @@ impl<E: Event, Q: EventQueue<E>, A: Arrivals<E>> Engine<E, Q, A> {
         let first_effect = self.queue.next_sequence();
         self.trace.observe(entry.time, entry.sequence, first_effect, entry.event.signature());
         Some(entry)
-    }
-
-    /// Takes the next event if it happens at `limit` at the latest.
-    #[inline]
-    pub fn next_event_until(&mut self, limit: SimTime) -> Option<Entry<E>> {
-        self.peek_time().filter(|&time| time <= limit)?;
-        self.next_event()
     }
 
     /// The next arrival. Its sequence number is smaller than all in the queue, because it was set

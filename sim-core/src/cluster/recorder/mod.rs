@@ -8,8 +8,9 @@ mod rows;
 mod series;
 
 use compact_str::CompactString;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use seatrial_api::object::Object;
+use seatrial_api::pages::Pages;
 use seatrial_api::pod::{Pod, PodConditionType, PodPhase};
 use seatrial_api::request::Change;
 use seatrial_api::symbol::Symbol;
@@ -36,8 +37,9 @@ struct Account {
     memory: Bytes,
 }
 
-/// The record of one machine.
+/// The record of one machine, laid out so that what changes together shares a line of a cache.
 #[derive(Clone, Debug, Default)]
+#[repr(C, align(64))]
 pub(crate) struct MachineRecord {
     pub(crate) cpu_allocated: Integral,
     pub(crate) memory_allocated: Integral,
@@ -56,7 +58,7 @@ pub(crate) struct Recorder {
     pub(crate) rows: Vec<EventRow>,
     /// Rows of pods by the pod's row in the store.
     pub(crate) pods: Vec<PodRow>,
-    accounts: FxHashMap<u32, Account>,
+    accounts: Pages<Account>,
     pub(crate) machines: Vec<MachineRecord>,
     pub(crate) series: SeriesTable,
     pub(crate) faults: Vec<FaultRow>,
@@ -83,7 +85,7 @@ impl Recorder {
             recording,
             rows: Vec::new(),
             pods: Vec::new(),
-            accounts: FxHashMap::default(),
+            accounts: Pages::default(),
             machines: Vec::new(),
             series: SeriesTable::new(duration.divided_by(POINTS_PER_RUN)),
             faults: Vec::new(),
@@ -146,7 +148,6 @@ impl Recorder {
 
     /// Keeps the running sums of phases and requests.
     fn account(&mut self, now: SimTime, change: Change, pod: &Pod, machine: Option<u32>) {
-        let old = self.accounts.remove(&pod.meta.id);
         let new = (change != Change::Deleted).then(|| Account {
             phase: pod.status.phase,
             machine,
@@ -154,9 +155,10 @@ impl Recorder {
             cpu: pod.spec.derived.requests.cpu,
             memory: pod.spec.derived.requests.memory,
         });
-        if let Some(new) = new {
-            self.accounts.insert(pod.meta.id, new);
-        }
+        let old = match new {
+            Some(new) => self.accounts.insert(pod.meta.id, new),
+            None => self.accounts.remove(pod.meta.id),
+        };
         let phase = |account: Option<Account>| account.map(|account| account.phase);
         if phase(old) != phase(new) {
             self.count_phase(now, phase(old), -1);

@@ -260,6 +260,15 @@ fn empirical<T: Quantity>(rows: &[Weighted<T>]) -> Result<Law, DistributionError
 }
 
 impl<T: Quantity> Sampler<T> {
+    /// The first sample of a stream, which is made only if the distribution draws from it.
+    #[inline]
+    pub fn draw_from(&self, stream: impl FnOnce() -> Stream) -> T {
+        match self.law {
+            Law::Constant { value } => T::from_amount(value),
+            _ => self.draw(&mut stream()),
+        }
+    }
+
     /// The next sample, never negative. Takes exactly one word of `stream`.
     #[inline]
     pub fn draw(&self, stream: &mut Stream) -> T {
