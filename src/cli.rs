@@ -95,6 +95,9 @@ pub(crate) struct InputArguments {
     /// The Kubernetes version whose behaviour is played: 1.34 or 1.36
     #[arg(long, value_name = "VERSION")]
     pub(crate) kubernetes_version: Option<String>,
+    /// Call the extenders of the scheduler's configuration; what comes of it cannot be reproduced
+    #[arg(long)]
+    pub(crate) allow_extender_calls: bool,
 }
 
 /// Arguments of `run`.

@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod extender;
 mod files;
 mod progress;
 

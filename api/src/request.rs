@@ -71,6 +71,9 @@ pub enum Patch {
         /// The nomination.
         nominated_node: Option<Symbol>,
     },
+    /// The node to which a pod is about to be bound, as the scheduler writes it before it prepares
+    /// the binding.
+    NominatedNode(Symbol),
     /// The phase of a pod with a reason, as PodGC writes it before it deletes.
     PodPhase {
         /// The phase.

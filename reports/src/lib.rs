@@ -19,6 +19,7 @@
 //!     seatrial_version: "0.1.0",
 //!     kubernetes_version: "1.36",
 //!     cpu: Span::from_millis(7),
+//!     reproducible: true,
 //! };
 //! let summary = Summary::new(&report);
 //! print!("{}", text::render(&summary, &text::Options::default()));

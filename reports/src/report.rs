@@ -16,6 +16,8 @@ pub struct Report<'a> {
     pub kubernetes_version: &'a str,
     /// The CPU time that the run took: the one figure that may differ between equal runs.
     pub cpu: Span,
+    /// Whether the run would come out the same again: nothing outside of it was asked.
+    pub reproducible: bool,
 }
 
 impl Report<'_> {

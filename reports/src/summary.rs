@@ -65,9 +65,14 @@ pub struct Summary {
     pub faults: Vec<FaultSummary>,
     /// What the machines cost, to a millionth of a dollar.
     pub cost_usd: f64,
+    /// Whether the run would come out the same again: false if extenders were called.
+    pub reproducible: bool,
     /// Kinds that were kept without logic of their own.
     pub not_played: Vec<NotPlayed>,
 }
+
+/// What is said of a run that would not come out the same again.
+pub(crate) const NOT_REPRODUCIBLE: &str = "extenders were called: this result cannot be reproduced";
 
 /// An expectation and what became of it.
 #[derive(Clone, Debug, Serialize)]
@@ -273,6 +278,7 @@ impl Summary {
             services: results.services.iter().map(service).collect(),
             faults: results.faults.iter().map(fault).collect(),
             cost_usd: (results.cost_usd * 1e6).round() / 1e6,
+            reproducible: report.reproducible,
             not_played: results
                 .not_played
                 .iter()

@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use common::Folder;
 use seatrial_api::calendar::Timestamp;
@@ -14,7 +15,9 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_scenarios::{Loaded, Request, load};
+use seatrial_scheduler::Scheduler;
 use seatrial_scheduler::config::{ClientRate, CostModel, TieBreak};
+use seatrial_scheduler::extender::{ExtenderCalls, ExtenderClient};
 use seatrial_sim_core::cluster::config::{Action, FaultTiming, FaultType, LatencyModel, NodeSpec, Target};
 use seatrial_sim_core::engine::dist::Distribution;
 
@@ -441,4 +444,31 @@ fn a_policy_keeps_its_own_rules_unless_the_scenario_says_otherwise() {
     }
     let timeout = scenario("gangScheduling: {}\n").config.scheduler.queue.gangs.map(|gangs| gangs.timeout);
     assert_eq!(timeout, Some(Span::from_secs(60)));
+}
+
+#[test]
+fn extenders_are_called_only_if_that_is_allowed() {
+    #[derive(Debug)]
+    struct Deaf;
+    impl ExtenderClient for Deaf {
+        fn post(&self, _: &str, _: &str, _: Span) -> Result<String, String> {
+            Err("deaf".into())
+        }
+    }
+    let head = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
+    let files = memory(&[
+        (
+            "s.yaml",
+            "apiVersion: seatrial/v1\nkind: Scenario\nmetadata: {name: it}\nschedulerConfig: c.yaml\n",
+        ),
+        ("c.yaml", &format!("{head}extenders: [{{urlPrefix: 'http://x', filterVerb: f}}]\n")),
+    ]);
+    let request = Request { scenario: Some("s.yaml".into()), ..Request::default() };
+    let refused = load(&files, &request).map(|_| ()).unwrap_err().to_string();
+    let expected = "s.yaml:4:18: schedulerConfig: it has extenders, and what they answer cannot be reproduced (--allow-extender-calls";
+    assert!(refused.starts_with(expected), "{refused}");
+    let request = Request { extender_calls: ExtenderCalls(Some(Arc::new(Deaf))), ..request };
+    let allowed = loaded(&files, &request).config.scheduler;
+    assert_eq!(allowed.extenders.len(), 1);
+    assert!(Scheduler::new(allowed).is_ok());
 }

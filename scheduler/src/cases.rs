@@ -345,6 +345,7 @@ impl Play {
             ties: TieBreak::First,
             stream: &mut stream,
             exhaustive: true,
+            extenders: None,
             candidates: Vec::new(),
             costs: None,
         };

@@ -11,6 +11,7 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Span;
 use seatrial_api::version::KubernetesVersion;
 
+use crate::extender::ExtenderCalls;
 use crate::fragmentation::{Fragmentation, TypicalPod};
 use crate::framework::Plugin;
 
@@ -446,6 +447,9 @@ pub struct SchedulerConfiguration {
     pub pod_max_backoff: Span,
     /// Services that are asked before a pod is placed, in order.
     pub extenders: Vec<ExtenderConfiguration>,
+    /// How they are reached. A configuration with extenders needs it, and what it decides cannot be
+    /// reproduced.
+    pub extender_calls: ExtenderCalls,
     /// The rate limit of requests.
     pub client: ClientRate,
     /// How ties are broken.
@@ -493,6 +497,7 @@ impl Default for SchedulerConfiguration {
             pod_initial_backoff: Span::from_secs(1),
             pod_max_backoff: Span::from_secs(10),
             extenders: Vec::new(),
+            extender_calls: ExtenderCalls::default(),
             client: ClientRate::Limited { qps: 50, burst: 100 },
             ties: TieBreak::Seeded,
             seed: 0,

@@ -1,12 +1,15 @@
 //! A decision about one pod: where it goes, or why nowhere.
 
+use std::sync::Arc;
+
 use seatrial_api::scheduling::{PodAffinityTerm, WhenUnsatisfiable};
 use seatrial_api::stream::Stream;
 use seatrial_api::units::Span;
 
 use crate::config::{CostModel, TieBreak};
-use crate::framework::CycleState;
-use crate::schedule::{Diagnosis, View, filter, score};
+use crate::extender::Extenders;
+use crate::framework::{CycleState, Reason};
+use crate::schedule::{Diagnosis, Filtered, NodeRejection, View, filter, score};
 use seatrial_api::pod::Pod;
 
 /// What one cycle came to.
@@ -26,6 +29,8 @@ pub(crate) enum Outcome {
     Node(usize),
     /// Nowhere; PostFilter may go on from here.
     NoFit(Box<NoFit>),
+    /// Nobody knows: an extender did not answer.
+    Failed(String),
 }
 
 /// Why a pod fits nowhere.
@@ -36,9 +41,18 @@ pub(crate) struct NoFit {
 }
 
 /// Decides by the plain path.
-pub(crate) fn decide(view: View<'_>, start: &mut usize, ties: TieBreak, stream: &mut Stream) -> Decided {
+pub(crate) fn decide(
+    view: View<'_>,
+    extenders: Option<Extenders<'_>>,
+    start: &mut usize,
+    ties: TieBreak,
+    stream: &mut Stream,
+) -> Decided {
     let mut state = CycleState::default();
-    let filtered = filter(view, &mut state, start);
+    let filtered = match extended_filter(view, extenders, &mut state, start) {
+        Ok(filtered) => filtered,
+        Err(message) => return Decided { outcome: Outcome::Failed(message), filtered: 0, scored: 0 },
+    };
     let name = |position: usize| view.cluster.node_at(position).name();
     match filtered.feasible[..] {
         [] => {
@@ -47,7 +61,10 @@ pub(crate) fn decide(view: View<'_>, start: &mut usize, ties: TieBreak, stream: 
         }
         [only] => Decided { outcome: Outcome::Node(only), filtered: filtered.visited, scored: 0 },
         _ => {
-            let totals = score(view, &mut state, &filtered.feasible).totals;
+            let mut totals = score(view, &mut state, &filtered.feasible).totals;
+            if let Some(extenders) = extenders {
+                extenders.score(view.cluster, view.pod, &filtered.feasible, &mut totals);
+            }
             let best = best_positions(&filtered.feasible, &totals);
             let chosen = match ties {
                 TieBreak::First => best.iter().copied().min_by_key(|&position| name(position)),
@@ -59,6 +76,48 @@ pub(crate) fn decide(view: View<'_>, start: &mut usize, ties: TieBreak, stream: 
             Decided { outcome: Outcome::Node(chosen), filtered: filtered.visited, scored }
         }
     }
+}
+
+/// Filters nodes and has the extenders filter what is left. A nominated node that they reject is not
+/// the last word, as upstream.
+fn extended_filter(
+    view: View<'_>,
+    extenders: Option<Extenders<'_>>,
+    state: &mut CycleState,
+    start: &mut usize,
+) -> Result<Filtered, String> {
+    let filtered = filter(view, state, start);
+    let Some(extenders) = extenders else { return Ok(filtered) };
+    let was_nominated = view.pod.status.nominated_node.is_some() && filtered.visited == 1;
+    let filtered = ask_extenders(view, extenders, filtered)?;
+    if !filtered.feasible.is_empty() || !was_nominated {
+        return Ok(filtered);
+    }
+    let mut elsewhere = Pod::clone(view.pod);
+    elsewhere.status.nominated_node = None;
+    let elsewhere = Arc::new(elsewhere);
+    *state = CycleState::default();
+    let again = filter(View { pod: &elsewhere, ..view }, state, start);
+    ask_extenders(view, extenders, again)
+}
+
+fn ask_extenders(
+    view: View<'_>,
+    extenders: Extenders<'_>,
+    mut filtered: Filtered,
+) -> Result<Filtered, String> {
+    let before = filtered.feasible.len();
+    let left = extenders.filter(view.cluster, view.pod, std::mem::take(&mut filtered.feasible))?;
+    filtered.feasible = left.feasible;
+    let Some(plugin) = view.profile.extender else { return Ok(filtered) };
+    if filtered.feasible.len() != before {
+        filtered.diagnosis.rejectors.insert(plugin);
+    }
+    for (node, code, why) in left.rejected {
+        let reasons = if why.is_empty() { Vec::new() } else { vec![Reason::Owned(why.into())] };
+        filtered.diagnosis.rejections.push(NodeRejection { node, plugin, code, reasons });
+    }
+    Ok(filtered)
 }
 
 /// The positions with the largest total, in visiting order of the whole cluster.

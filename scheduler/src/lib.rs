@@ -16,7 +16,7 @@ pub mod cases;
 pub mod cluster;
 pub mod config;
 mod decide;
-mod extender;
+pub mod extender;
 mod fast;
 pub mod fragmentation;
 pub mod framework;

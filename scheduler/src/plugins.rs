@@ -49,7 +49,7 @@ pub(crate) fn all(
         Arc::new(volume_zone::VolumeZone),
         Arc::new(topology_spread::PodTopologySpread::new(&arguments.default_constraints)?),
         Arc::new(inter_pod_affinity::InterPodAffinity::new(arguments)?),
-        Arc::new(dynamic_resources::DynamicResources),
+        Arc::new(dynamic_resources::DynamicResources { version: configuration.version }),
         Arc::new(default_preemption::DefaultPreemption::new(arguments.preemption)?),
         Arc::new(balanced_allocation::BalancedAllocation::new(
             &arguments.balanced_resources,

@@ -13,6 +13,7 @@ use seatrial_api::units::SimTime;
 use crate::bitset::members;
 use crate::cluster::{Cluster, NodeInfo};
 use crate::config::{PreemptionArgs, TieBreak};
+use crate::extender::Extenders;
 use crate::fast::{Cost, VictimCache};
 use crate::framework::{Code, CycleState, Profile, Reason, fit_message};
 use crate::queue::Nominations;
@@ -31,6 +32,8 @@ pub struct PostFilterContext<'a> {
     pub(crate) stream: &'a mut Stream,
     /// Whether all candidates are tried, in place of upstream's sample.
     pub(crate) exhaustive: bool,
+    /// Who is asked whether the victims are right.
+    pub(crate) extenders: Option<Extenders<'a>>,
     /// All candidates that were found, for those who want to see them.
     pub(crate) candidates: Vec<Candidate>,
     /// What evictions on a node cost, as far as it is remembered.
@@ -133,6 +136,15 @@ pub(crate) fn preempt(context: &mut PostFilterContext<'_>, arguments: Preemption
     if candidates.is_empty() {
         let message = refusals.message(context.cluster.node_count());
         return PostFilter::Unhelpful(format!("preemption: {message}"));
+    }
+    let candidates =
+        match context.extenders.map(|one| one.review(context.cluster, context.pod, candidates.clone())) {
+            None => candidates,
+            Some(Ok(reviewed)) => reviewed,
+            Some(Err(problem)) => return PostFilter::Error(format!("preemption: {problem}")),
+        };
+    if candidates.is_empty() {
+        return PostFilter::Unschedulable("preemption: no candidate node for preemption".into());
     }
     let best = best_candidates(&candidates);
     let names = best.iter().map(|&index| candidates[index].node);

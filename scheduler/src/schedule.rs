@@ -111,7 +111,7 @@ pub(crate) struct Filtered {
 /// How many feasible nodes are enough.
 pub(crate) fn feasible_nodes_to_find(profile: &Profile, nodes: usize) -> usize {
     const AT_LEAST: usize = 100;
-    if profile.score.is_empty() {
+    if profile.score.is_empty() && profile.extender.is_none() {
         return 1;
     }
     let percentage = match profile.percentage_of_nodes_to_score {

@@ -97,7 +97,10 @@ impl Scheduler {
     /// # Errors
     /// If the configuration is not valid.
     pub fn check(configuration: &SchedulerConfiguration) -> Result<(), ConfigurationError> {
-        Scheduler::new(configuration.clone()).map(|_| ())
+        let unextended =
+            SchedulerConfiguration { extenders: Vec::new(), ..SchedulerConfiguration::clone(configuration) };
+        extender::check(&configuration.extenders)?;
+        Scheduler::new(unextended).map(|_| ())
     }
 
     /// The names of all plugins that a configuration can name.
@@ -121,6 +124,9 @@ impl Scheduler {
         extender::check(&configuration.extenders)?;
         let learns_demand =
             profiles.iter().any(|profile| profile.plugins.iter().any(|plugin| plugin.learns_demand()));
+        if !configuration.extenders.is_empty() && configuration.extender_calls.0.is_none() {
+            return Err(ConfigurationError::new("extenders", "nobody carries calls to extenders out"));
+        }
         let client = match configuration.client {
             ClientRate::Unlimited => TokenBucket::unlimited(),
             ClientRate::Limited { qps, burst } if qps > 0 && burst > 0 => TokenBucket::new(qps, burst),
@@ -140,8 +146,9 @@ impl Scheduler {
                 configuration.pod_max_backoff,
                 Order::new(&configuration.queue),
             ),
-            fast: Some(Box::new(FastPath::new(&profiles))),
             gangs: configuration.queue.gangs.map(|gangs| Box::new(Gangs::new(gangs))),
+            // What an extender answers cannot be remembered.
+            fast: configuration.extenders.is_empty().then(|| Box::new(FastPath::new(&profiles))),
             stream: Stream::new(configuration.seed, 0, STREAM_PURPOSE),
             configuration: Arc::new(configuration),
             profiles: profiles.into(),

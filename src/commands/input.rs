@@ -1,15 +1,18 @@
 //! From the command line to something that can be played, and back from a results folder.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use seatrial_api::document::{Diagnostics, Severity};
 use seatrial_api::duration;
 use seatrial_api::version::KubernetesVersion;
 use seatrial_scenarios::{Loaded, Request, load as load_request};
+use seatrial_scheduler::extender::{ExtenderCalls, ExtenderClient};
 use serde::{Deserialize, Serialize};
 
 use crate::Refusal;
 use crate::cli::InputArguments;
+use crate::extender::HttpClient;
 use crate::files::Disk;
 
 /// The file among a run's inputs that says how they were played.
@@ -46,6 +49,9 @@ pub(crate) fn load(scenario: Option<&Path>, arguments: &InputArguments) -> Resul
         duration: arguments.duration.as_deref().map(parse_span).transpose()?,
         seed: arguments.seed,
         version: arguments.kubernetes_version.as_deref().map(parse_version).transpose()?,
+        extender_calls: ExtenderCalls(
+            arguments.allow_extender_calls.then(|| Arc::new(HttpClient) as Arc<dyn ExtenderClient>),
+        ),
         ..Request::default()
     };
     let disk = Disk::default();

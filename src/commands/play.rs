@@ -15,6 +15,8 @@ pub(crate) struct Played {
     pub(crate) results: Results,
     pub(crate) expectations: Vec<ExpectationOutcome>,
     pub(crate) cpu: Span,
+    /// Whether another run gives the same: no extender was called.
+    pub(crate) reproducible: bool,
 }
 
 /// What is wanted besides the results.
@@ -59,5 +61,6 @@ pub(crate) fn play(loaded: &Loaded, wanted: Wanted) -> Result<Played, Refusal> {
     let results = simulation.results(end);
     let expectations = evaluate(&loaded.expectations, &results);
     let cpu = Span::from_nanos(i64::try_from((user_cpu() - before).as_nanos()).unwrap_or(i64::MAX));
-    Ok(Played { simulation, results, expectations, cpu })
+    let reproducible = loaded.config.scheduler.extender_calls.0.is_none();
+    Ok(Played { simulation, results, expectations, cpu, reproducible })
 }

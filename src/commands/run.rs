@@ -51,5 +51,6 @@ pub(crate) fn report(played: &Played, version: KubernetesVersion) -> Report<'_> 
         seatrial_version: env!("CARGO_PKG_VERSION"),
         kubernetes_version: version.as_str(),
         cpu: played.cpu,
+        reproducible: played.reproducible,
     }
 }

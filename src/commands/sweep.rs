@@ -88,6 +88,7 @@ fn play_one(loaded: &Loaded, seed: u64, factors: Vec<String>) -> Result<SweepRow
         seatrial_version: env!("CARGO_PKG_VERSION"),
         kubernetes_version: version.as_str(),
         cpu: Span::ZERO,
+        reproducible: true,
     };
     Ok(SweepRow::new(factors, &report))
 }

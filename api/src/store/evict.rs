@@ -9,6 +9,7 @@ use crate::policy::{PdbStatus, PodDisruptionBudget, UnhealthyPodEvictionPolicy};
 use crate::request::{ApiError, DeleteOptions, ErrorReason, Reply, WatchEvent};
 use crate::symbol::Symbol;
 use crate::units::SimTime;
+use crate::version::KubernetesVersion;
 
 /// How many accepted evictions a budget may have outstanding.
 const DISRUPTED_PODS_MAX: usize = 2_000;
@@ -40,7 +41,9 @@ impl ApiServer {
         }
         let mut bound = Pod::clone(pod);
         bound.node = Some(node);
-        bound.status.nominated_node = None;
+        if self.version >= KubernetesVersion::V1_36 {
+            bound.status.nominated_node = None;
+        }
         bound.status.conditions.set(
             PodConditionType::PodScheduled,
             ConditionStatus::True,

@@ -58,6 +58,7 @@ fn is_pod_patch(patch: &Patch) -> bool {
             | Patch::PodCondition { .. }
             | Patch::Unschedulable { .. }
             | Patch::PodPhase { .. }
+            | Patch::NominatedNode(_)
     )
 }
 
@@ -84,6 +85,7 @@ fn patch_pod(now: SimTime, pod: &mut Pod, patch: Patch) {
                 text_of(pod).scheduling = (&*message).into();
             }
         }
+        Patch::NominatedNode(node) => pod.status.nominated_node = Some(node),
         Patch::PodPhase { phase, reason, message } => {
             pod.status.phase = phase;
             let text = text_of(pod);

@@ -2,7 +2,7 @@
 
 use super::escaped;
 use crate::amounts::{availability, clock, count, object, percent, span, usd};
-use crate::summary::{ExpectationSummary, Percentiles, ReasonGroup, Summary};
+use crate::summary::{ExpectationSummary, NOT_REPRODUCIBLE, Percentiles, ReasonGroup, Summary};
 use seatrial_api::units::Span;
 
 /// How many rows of a list are shown.
@@ -150,6 +150,7 @@ pub(super) fn facts(summary: &Summary) -> String {
                 by.taint, by.api, by.pressure, by.preemption
             ),
         ),
+        ("Note", if summary.reproducible { String::new() } else { NOT_REPRODUCIBLE.to_owned() }),
         ("Kept without being played yet", not_played.collect::<Vec<_>>().join(", ")),
         ("Inputs", "in the folder inputs beside this page".to_owned()),
     ];

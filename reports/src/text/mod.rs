@@ -10,7 +10,7 @@ use seatrial_api::units::Span;
 use crate::amounts::{
     availability, bytes, clock, cores, count, counted, object, percent, printable, said, shortened, span, usd,
 };
-use crate::summary::{ExpectationSummary, Percentiles, ReasonGroup, Shares, Summary};
+use crate::summary::{ExpectationSummary, NOT_REPRODUCIBLE, Percentiles, ReasonGroup, Shares, Summary};
 use layout::{Cell, Style, push_rows};
 
 /// How many rows of a list are shown.
@@ -243,6 +243,9 @@ impl Answer {
             let kinds = summary.not_played.iter().map(|kept| format!("{} ({})", kept.kind, kept.objects));
             let kinds = kinds.collect::<Vec<_>>().join(", ");
             rows.push(("Kept", format!("without being played yet: {kinds}")));
+        }
+        if !summary.reproducible {
+            rows.push(("Note", NOT_REPRODUCIBLE.to_owned()));
         }
         let (events, cpu) = (counted(summary.events, "event"), span(summary.cpu));
         rows.push((

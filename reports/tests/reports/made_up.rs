@@ -364,5 +364,6 @@ pub(crate) fn report<'a>(results: &'a Results, expectations: &'a [ExpectationOut
         seatrial_version: "0.1.0",
         kubernetes_version: "1.36",
         cpu: Span::from_millis(410),
+        reproducible: true,
     }
 }

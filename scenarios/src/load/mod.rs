@@ -27,6 +27,7 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_scheduler::config::{SchedulerConfiguration, TieBreak};
+use seatrial_scheduler::extender::ExtenderCalls;
 use seatrial_scheduler::policies::{self, Policy};
 use seatrial_sim_core::cluster::config::{ClusterConfig, Recording};
 
@@ -65,6 +66,8 @@ pub struct Request {
     /// Fields of the scenario that are not what its file says; made by an
     /// [`Experiment`](crate::Experiment).
     pub changes: Vec<change::Change>,
+    /// How extenders of the scheduler are called; without it they are refused.
+    pub extender_calls: ExtenderCalls,
 }
 
 /// What is ready to be played.
@@ -367,10 +370,13 @@ impl<'a> Loader<'a> {
                     Ok(bytes) => {
                         self.inputs.push(path.clone());
                         let name = path.display().to_string();
-                        let read = read_scheduler_configuration(&name, &bytes, findings)?;
+                        let mut read = read_scheduler_configuration(&name, &bytes, findings)?;
                         if !read.extenders.is_empty() {
-                            let mut checker = Checker::new(&self.file, findings);
-                            checker.error(file, |error| error.message("its extenders are not called yet"));
+                            read.extender_calls = self.request.extender_calls.clone();
+                            if read.extender_calls.0.is_none() {
+                                Checker::new(&self.file, findings).error(file, refuse_extenders);
+                                return None;
+                            }
                         }
                         Some(read)
                     }
@@ -383,6 +389,12 @@ impl<'a> Loader<'a> {
             (None, None, None) => Some(SchedulerConfiguration::default()),
         }
     }
+}
+
+fn refuse_extenders(error: Diagnostic) -> Diagnostic {
+    error
+        .message("it has extenders, and what they answer cannot be reproduced")
+        .hint("--allow-extender-calls calls them and marks the result; without them, leave extenders out")
 }
 
 fn configuration_of(policy: &str) -> Option<SchedulerConfiguration> {

@@ -8,6 +8,7 @@ use super::plugin::{Plugin, Points};
 use crate::config::{
     ConfigurationError, PluginReference, PluginSelection, ProfileConfiguration, SchedulerConfiguration,
 };
+use crate::extender::ExtenderPlugin;
 use crate::plugins;
 
 /// The position of a plugin in its profile.
@@ -68,6 +69,8 @@ pub struct Profile {
     pub(crate) reserve: Box<[PluginId]>,
     pub(crate) pre_bind: Box<[PluginId]>,
     pub(crate) bind: Box<[PluginId]>,
+    /// The extenders as a plugin that rejects pods, if there are some.
+    pub(crate) extender: Option<PluginId>,
 }
 
 impl Profile {
@@ -104,6 +107,10 @@ impl Profile {
         if bind.is_empty() {
             return Err(ConfigurationError::new("plugins.bind", "at least one bind plugin is needed"));
         }
+        let extender = (!configuration.extenders.is_empty()).then(|| {
+            builder.used.push(Arc::new(ExtenderPlugin));
+            (builder.used.len() - 1) as PluginId
+        });
         let ids = |list: Vec<(PluginId, i64)>| list.into_iter().map(|(plugin, _)| plugin).collect();
         Ok(Profile {
             scheduler_name: profile.scheduler_name,
@@ -120,6 +127,7 @@ impl Profile {
             reserve: ids(reserve),
             pre_bind: ids(pre_bind),
             bind: ids(bind),
+            extender,
         })
     }
 
@@ -257,8 +265,8 @@ impl Builder {
             let text = format!("there is no plugin named {:?}", reference.name);
             return Err(ConfigurationError::new("plugins", text));
         };
-        if self.used.len() == 64 {
-            return Err(ConfigurationError::new("plugins", "a profile can have 64 plugins"));
+        if self.used.len() == 63 {
+            return Err(ConfigurationError::new("plugins", "a profile can have 63 plugins"));
         }
         self.used.push(plugin.clone());
         Ok((self.used.len() - 1) as PluginId)

@@ -4,15 +4,18 @@
 use std::sync::Arc;
 
 use seatrial_api::pod::Pod;
+use seatrial_api::version::KubernetesVersion;
 
 use crate::cluster::{Cluster, Content, NodeInfo};
 use crate::framework::{Cycle, CycleState, EventContext, Hint, Plugin, Points, PreFilter, Scope};
 use crate::preemption::{PostFilter, PostFilterContext};
 use crate::queue::{ClusterEvent, EventKind, Interests};
 
-/// The plugin.
+/// The plugin. It takes part in scoring since 1.35.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct DynamicResources;
+pub(crate) struct DynamicResources {
+    pub(crate) version: KubernetesVersion,
+}
 
 impl Plugin for DynamicResources {
     fn name(&self) -> &'static str {
@@ -20,7 +23,8 @@ impl Plugin for DynamicResources {
     }
 
     fn points(&self) -> Points {
-        Points { pre_filter: true, filter: true, post_filter: true, score: true, ..Points::default() }
+        let score = self.version >= KubernetesVersion::V1_36;
+        Points { pre_filter: true, filter: true, post_filter: true, score, ..Points::default() }
     }
 
     fn scope(&self) -> Scope {

@@ -7,9 +7,11 @@ use seatrial_api::pod::{ConditionStatus, Pod, PodConditionType, PodReason};
 use seatrial_api::request::{ApiError, ErrorReason, Patch, Reply, Request};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
+use seatrial_api::version::KubernetesVersion;
 
 use super::cycle::Nomination;
 use super::{Scheduler, Timer, pod_ref};
+use crate::extender::Extenders;
 use crate::framework::PreBindProgress;
 use crate::preemption::Candidate;
 use crate::queue::{ClusterEvent, Place, Preempting};
@@ -60,6 +62,11 @@ impl Scheduler {
             self.bind(at, id, node, effects);
             return;
         }
+        // Others should know where the pod is about to go, since that takes a while (since 1.35).
+        if self.configuration.version >= KubernetesVersion::V1_36 {
+            let send_at = self.client.take(at);
+            effects.request_at(send_at, NO_REPLY, Request::patch_pod(id, Patch::NominatedNode(node)));
+        }
         let timeout = profile.pre_bind.iter().map(|&plugin| profile.plugin(plugin).pre_bind_timeout()).min();
         let requests: Vec<Request> = profile
             .pre_bind
@@ -76,6 +83,13 @@ impl Scheduler {
     }
 
     fn bind(&mut self, at: SimTime, id: u32, node: Symbol, effects: &mut Effects<Timer>) {
+        if let Some(extenders) = Extenders::of(&self.configuration)
+            && let Some(entry) = self.pods.get(&id)
+            && let Err(problem) = extenders.bind(&entry.pod, node)
+        {
+            self.fail_binding(at, id, &problem, effects);
+            return;
+        }
         let send_at = self.client.take(at);
         effects.request_at(send_at, Token::from(id), Request::Bind { pod: id, node });
     }

@@ -10,6 +10,7 @@ use seatrial_api::units::SimTime;
 
 use super::{Scheduler, Timer, pod_ref};
 use crate::decide::{self, Decided, NoFit, Outcome};
+use crate::extender::Extenders;
 use crate::fast::Question;
 use crate::framework::PluginSet;
 use crate::preemption::{Candidate, PostFilterContext, fit_error, post_filter};
@@ -29,6 +30,7 @@ pub(super) enum Nomination {
 pub(super) struct Failure {
     pub(super) pod: u32,
     pub(super) rejectors: PluginSet,
+    pub(super) reason: PodReason,
     pub(super) message: String,
     pub(super) nomination: Nomination,
     pub(super) preemption: Option<Candidate>,
@@ -65,6 +67,7 @@ impl Scheduler {
             let failure = Failure {
                 pod: id,
                 rejectors: PluginSet::EMPTY,
+                reason: PodReason::Unschedulable,
                 message: "no nodes available to schedule pods".into(),
                 nomination: Nomination::Clear,
                 preemption: None,
@@ -89,6 +92,17 @@ impl Scheduler {
                     self.member_failure(&pod, &no_fit, effects.explain)
                 } else {
                     self.failure(&pod, &no_fit, effects.explain)
+                };
+                self.conclude_when_over(now, failure, effects);
+            }
+            Outcome::Failed(message) => {
+                let failure = Failure {
+                    pod: id,
+                    rejectors: PluginSet::EMPTY,
+                    reason: PodReason::SchedulerError,
+                    message,
+                    nomination: Nomination::Clear,
+                    preemption: None,
                 };
                 self.conclude_when_over(now, failure, effects);
             }
@@ -122,7 +136,7 @@ impl Scheduler {
             }
         }
         let view = View { cluster: &self.cluster, profile, nominations: &self.nominations, pod, explain };
-        decide::decide(view, &mut self.start, ties, &mut self.stream)
+        decide::decide(view, Extenders::of(&self.configuration), &mut self.start, ties, &mut self.stream)
     }
 
     /// Runs PostFilter for a pod that fits nowhere.
@@ -139,6 +153,7 @@ impl Scheduler {
             ties: self.configuration.ties,
             stream: &mut self.stream,
             exhaustive: false,
+            extenders: Extenders::of(&self.configuration),
             candidates: Vec::new(),
             costs: self.fast.as_mut().map(|fast| &mut fast.victims),
         };
@@ -156,6 +171,7 @@ impl Scheduler {
         Failure {
             pod: pod.meta.id,
             rejectors: no_fit.diagnosis.rejectors,
+            reason: PodReason::Unschedulable,
             message,
             nomination,
             preemption: result.preemption,
@@ -168,6 +184,7 @@ impl Scheduler {
         Failure {
             pod: pod.meta.id,
             rejectors: no_fit.diagnosis.rejectors,
+            reason: PodReason::Unschedulable,
             message: if explain { no_fit.diagnosis.message(nodes) } else { String::new() },
             nomination: Nomination::Keep,
             preemption: None,
@@ -194,14 +211,7 @@ impl Scheduler {
             self.give_up(now, failure.rejectors, &failure.message, effects);
         }
         self.queue.rejected(&mut self.pods, &self.profiles, &self.cluster, id, failure.rejectors, now);
-        self.report_failure(
-            now,
-            &pod,
-            PodReason::Unschedulable,
-            &failure.message,
-            failure.nomination,
-            effects,
-        );
+        self.report_failure(now, &pod, failure.reason, &failure.message, failure.nomination, effects);
         if let Some(candidate) = failure.preemption {
             self.evict(now, &pod, candidate, effects);
         }

@@ -1,6 +1,7 @@
 //! The scheduler as a machine: scripted by hand, and its two paths against each other.
 
 mod disciplines;
+mod extenders;
 mod fast_path;
 mod gangs;
 mod gpu_sharing;

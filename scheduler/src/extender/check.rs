@@ -1,4 +1,4 @@
-//! Extenders: services that are asked over the network before a pod is placed.
+//! Whether extenders can work together.
 
 use crate::config::{ConfigurationError, ExtenderConfiguration};
 use crate::plugins::fit::is_extended;
