@@ -389,12 +389,24 @@ pub struct GangConfiguration {
     /// How long pods of a group may hold room while others of it are tried, where its object does
     /// not say.
     pub timeout: Span,
+    /// Which pods may pass a group that does not fit.
+    pub backfill: Backfill,
+}
+
+/// Which pods may pass a group that does not fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backfill {
+    /// All that fit.
+    #[default]
+    Greedy,
+    /// Those that do not delay the first such group, by what is known of run times.
+    Easy,
 }
 
 impl Default for GangConfiguration {
     /// That of coscheduling, `permitWaitingTimeSeconds`.
     fn default() -> GangConfiguration {
-        GangConfiguration { timeout: Span::from_secs(60) }
+        GangConfiguration { timeout: Span::from_secs(60), backfill: Backfill::Greedy }
     }
 }
 

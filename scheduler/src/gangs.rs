@@ -5,7 +5,9 @@
 //! kubernetes-sigs/scheduler-plugins has it) says by `spec.minMember` how many pods make a gang.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use seatrial_api::document::Value;
 use seatrial_api::object::Untyped;
 use seatrial_api::pod::Pod;
@@ -54,6 +56,16 @@ pub(crate) struct Attempt {
     pub(crate) disturbed: bool,
 }
 
+/// Room that is kept for a group.
+#[derive(Clone, Debug)]
+pub(crate) struct Reservation {
+    pub(crate) group: GroupKey,
+    /// When the room is expected to be there.
+    pub(crate) start: SimTime,
+    /// Where each of its pods is to go.
+    pub(crate) pods: Vec<(Arc<Pod>, Symbol)>,
+}
+
 /// All groups.
 #[derive(Clone, Debug)]
 pub(crate) struct Gangs {
@@ -62,11 +74,21 @@ pub(crate) struct Gangs {
     /// The one group that is being placed: no other pod is tried before it is placed or given up, so
     /// that groups never hold room against each other.
     pub(crate) attempt: Option<Attempt>,
+    /// The room that is kept for the first group that did not fit.
+    pub(crate) reservation: Option<Reservation>,
+    /// Since when placed pods have had their nodes.
+    pub(crate) placed_at: FxHashMap<u32, SimTime>,
 }
 
 impl Gangs {
     pub(crate) fn new(configuration: GangConfiguration) -> Gangs {
-        Gangs { configuration, groups: BTreeMap::new(), attempt: None }
+        Gangs {
+            configuration,
+            groups: BTreeMap::new(),
+            attempt: None,
+            reservation: None,
+            placed_at: FxHashMap::default(),
+        }
     }
 
     /// The group that a pod belongs to.
@@ -124,6 +146,9 @@ impl Gangs {
             if group.members.is_empty() && group.wanted.is_none() {
                 self.groups.remove(&key);
             }
+        }
+        if let Some(reservation) = &mut self.reservation {
+            reservation.pods.retain(|(other, _)| other.meta.id != pod);
         }
         if let Some(attempt) = &mut self.attempt {
             attempt.rest.retain(|other| *other != pod);

@@ -7,6 +7,7 @@
 mod binding;
 mod cycle;
 mod gangs;
+mod reservation;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -96,6 +96,18 @@ record! {
     pub(crate) struct GangScheduling {
         /// How long pods of a group may hold room while others of it are tried, where the PodGroup has no `scheduleTimeoutSeconds`.
         timeout("timeout"): Span = "60s",
+        /// Which pods may pass a group that does not fit.
+        backfill("backfill"): BackfillField = "greedy",
+    }
+}
+
+choice! {
+    /// Which pods may pass a group that does not fit.
+    pub(crate) enum BackfillField {
+        /// All that fit.
+        Greedy = "greedy",
+        /// Those that do not delay the first such group, by what is known of run times: EASY.
+        Easy = "easy",
     }
 }
 

@@ -3,11 +3,11 @@
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Span;
 use seatrial_scheduler::config::{
-    GangConfiguration, QueueDiscipline, RunTimeEstimate, SchedulerConfiguration,
+    Backfill, GangConfiguration, QueueDiscipline, RunTimeEstimate, SchedulerConfiguration,
 };
 use seatrial_sim_core::engine::dist::Distribution;
 
-use crate::file::{Queue, ScenarioFile};
+use crate::file::{BackfillField, Queue, ScenarioFile};
 use crate::schema::Text;
 
 /// The scheduler with what the scenario says about its queue. Pods are expected to run as long as
@@ -24,8 +24,13 @@ pub(super) fn queue(
             Queue::DominantResourceFairness => QueueDiscipline::DominantResourceFairness,
         };
     }
-    scheduler.queue.gangs =
-        scenario.gang_scheduling.as_ref().map(|gangs| GangConfiguration { timeout: gangs.timeout });
+    scheduler.queue.gangs = scenario.gang_scheduling.as_ref().map(|gangs| GangConfiguration {
+        timeout: gangs.timeout,
+        backfill: match gangs.backfill {
+            BackfillField::Greedy => Backfill::Greedy,
+            BackfillField::Easy => Backfill::Easy,
+        },
+    });
     let estimates = scenario.pod_profiles.iter().filter_map(|profile| {
         Some(RunTimeEstimate {
             namespace: profile.namespace.as_ref().map(|Text(name)| Symbol::new(name)),

@@ -96,6 +96,11 @@ impl SchedulingQueue {
         self.lines.is_some()
     }
 
+    /// How long a pod is expected to run.
+    pub(crate) fn run_time(&self, pod: &Pod) -> Option<Span> {
+        self.order.run_time(pod)
+    }
+
     /// How many pods wait in the pool.
     pub(crate) fn pool_len(&self) -> usize {
         self.pool.len()

@@ -167,7 +167,7 @@ impl Scheduler {
         let Place::Assumed(node) = entry.place else { return };
         let pod = entry.pod.clone();
         self.forget(id, &pod, node);
-        self.leaves_group(&pod, false);
+        self.leaves_group(now, &pod, false);
         self.event(now, ClusterEvent::PodDelete { pod: pod.clone(), up_to_priority: None }, None);
         self.queue.failed(&mut self.pods, &self.profiles, id, now);
         self.report_failure(now, &pod, PodReason::SchedulerError, message, Nomination::Clear, effects);

@@ -75,12 +75,17 @@ impl Scheduler {
             self.conclude_when_over(now, failure, effects);
             return;
         }
+        let lifted = self.lift_reservation(now, &pod);
         let decided = self.decide(&pod, effects.explain);
+        if lifted {
+            self.restore_reservation();
+        }
         self.busy_until = now + decide::cycle_cost(&self.configuration.cost, &pod, &decided);
         match decided.outcome {
             Outcome::Node(position) => {
                 self.queue.done();
                 let node = self.assume(&pod, position);
+                self.note_placed(now, id);
                 if self.is_of_attempt(&pod) {
                     self.member_placed(self.busy_until, &pod, node, effects);
                     return;

@@ -62,23 +62,25 @@ impl Scheduler {
     }
 
     /// A pod gave back its node, or is over.
-    pub(super) fn leaves_group(&mut self, pod: &Pod, is_over: bool) {
+    pub(super) fn leaves_group(&mut self, now: SimTime, pod: &Pod, is_over: bool) {
         let Some(gangs) = &mut self.gangs else { return };
+        gangs.placed_at.remove(&pod.meta.id);
         let Some(key) = Gangs::group_of(pod) else { return };
         if is_over {
             gangs.forget(key, pod.meta.id);
+            self.reconsider_reservation(now, key);
         } else {
             gangs.group_mut(key).placed.remove(&pod.meta.id);
         }
     }
 
     /// A pod has a newer version, which may have moved it to another group, or lost its gates.
-    pub(super) fn group_member_changed(&mut self, old: &Pod, new: &Pod) {
+    pub(super) fn group_member_changed(&mut self, now: SimTime, old: &Pod, new: &Pod) {
         if self.gangs.is_none() {
             return;
         }
         if Gangs::group_of(old) != Gangs::group_of(new) {
-            self.leaves_group(old, true);
+            self.leaves_group(now, old, true);
             match self.pods.get(&new.meta.id).map(|entry| entry.place) {
                 Some(Place::Assumed(_) | Place::Assigned(_)) => self.placed_in_group(new),
                 Some(_) => {
@@ -111,7 +113,7 @@ impl Scheduler {
     }
 
     /// The pods of a group that can be tried, in the order of their coming.
-    fn candidates(&self, key: GroupKey) -> Vec<u32> {
+    pub(super) fn candidates(&self, key: GroupKey) -> Vec<u32> {
         let Some(group) = self.gangs.as_ref().and_then(|gangs| gangs.group(key)) else { return Vec::new() };
         let can_be_tried = |id: &u32| {
             self.pods.get(id).is_some_and(|entry| {
@@ -176,6 +178,7 @@ impl Scheduler {
                 let deadline = now + gangs.timeout(key);
                 let waiting = Vec::new();
                 gangs.attempt = Some(Attempt { group: key, rest, waiting, deadline, disturbed: false });
+                self.end_reservation(key);
                 return true;
             }
             _ => {}
@@ -242,5 +245,6 @@ impl Scheduler {
             let Some(pod) = self.pods.get(&id).map(|entry| entry.pod.clone()) else { continue };
             self.report_failure(now, &pod, PodReason::Unschedulable, &message, Nomination::Keep, effects);
         }
+        self.reserve_for_group(now, attempt.group);
     }
 }

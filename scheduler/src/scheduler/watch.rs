@@ -101,7 +101,7 @@ impl Scheduler {
                 let old = std::mem::replace(&mut entry.pod, pod.clone());
                 entry.place = Place::Assigned(node);
                 self.queue.pod_changed(&old, pod);
-                self.group_member_changed(&old, pod);
+                self.group_member_changed(now, &old, pod);
                 self.placed_in_group(pod);
                 self.assigned(now, pod, node);
             }
@@ -130,6 +130,7 @@ impl Scheduler {
     fn assigned(&mut self, now: SimTime, pod: &Arc<Pod>, node: Symbol) {
         self.cluster.add_pod(pod, node, u32::MAX);
         self.queue.pod_placed(pod);
+        self.note_placed(now, pod.meta.id);
         self.event(now, ClusterEvent::PodAdd(pod.clone()), None);
     }
 
@@ -154,7 +155,7 @@ impl Scheduler {
         let old = std::mem::replace(&mut entry.pod, pod.clone());
         self.cluster.update_pod(&old, pod, node, entry.row);
         self.queue.placed_pod_changed(&old, pod);
-        self.group_member_changed(&old, pod);
+        self.group_member_changed(now, &old, pod);
         for change in pod_changes(&old, pod) {
             if change != PodChange::Other {
                 let event = ClusterEvent::PodUpdate { old: old.clone(), new: pod.clone(), change };
@@ -169,7 +170,7 @@ impl Scheduler {
         let Some(entry) = self.pods.get_mut(&id) else { return };
         let old = std::mem::replace(&mut entry.pod, pod.clone());
         self.queue.pod_changed(&old, pod);
-        self.group_member_changed(&old, pod);
+        self.group_member_changed(now, &old, pod);
         let nominated = (old.status.nominated_node, pod.status.nominated_node);
         match nominated {
             (None, None) => self.nominations.update(pod),
@@ -196,9 +197,8 @@ impl Scheduler {
     fn pod_gone(&mut self, now: SimTime, id: u32) {
         let Some(entry) = self.pods.get(&id) else { return };
         let (pod, row) = (entry.pod.clone(), entry.row);
-        let place = entry.place;
+        let (place, gone) = (entry.place, entry.pod.clone());
         self.queue.pod_gone(&pod);
-        self.leaves_group(&pod, true);
         match place {
             Place::Assigned(node) => {
                 self.pods.remove(&id);
@@ -221,6 +221,7 @@ impl Scheduler {
                 }
             }
         }
+        self.leaves_group(now, &gone, true);
     }
 
     fn node_changed(&mut self, now: SimTime, node: &Arc<Node>) {

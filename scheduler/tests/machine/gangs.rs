@@ -14,12 +14,22 @@ use seatrial_api::stream::Stream;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::SimTime;
 use seatrial_scheduler::SchedulerConfiguration;
-use seatrial_scheduler::config::{GangConfiguration, QueueDiscipline};
+use seatrial_scheduler::config::{Backfill, GangConfiguration, QueueDiscipline};
 
 fn rig() -> Rig {
+    rig_with(Backfill::Greedy)
+}
+
+fn rig_with(backfill: Backfill) -> Rig {
     let mut configuration = SchedulerConfiguration::default();
-    configuration.queue.gangs = Some(GangConfiguration::default());
+    configuration.queue.gangs = Some(GangConfiguration { backfill, ..GangConfiguration::default() });
     Rig::new(configuration)
+}
+
+/// A pod that says how long it runs.
+fn lasting(mut pod: Pod, run_time: &str) -> Pod {
+    pod.meta.annotations = Labels::of(&[("seatrial.dev/expected-run-time", run_time)]);
+    pod
 }
 
 /// A PodGroup of `default` with these fields in its specification.
@@ -110,6 +120,59 @@ fn room_is_held_no_longer_than_the_timeout() {
     assert_eq!(rig.node_of("single"), Some("a"), "the room was given back");
 }
 
+/// Of 4 CPU 3 are in use until 100 s, and a group wants all 4. A pod of 1 CPU that is over by then may
+/// go first; one that is not would delay the group, which `Easy` does not let it do.
+#[test]
+fn a_reservation_is_not_delayed_by_those_who_pass() {
+    for (backfill, expected) in [(Backfill::Greedy, (true, false)), (Backfill::Easy, (false, true))] {
+        let mut rig = rig_with(backfill);
+        rig.add_node(node("a", 4000, 8));
+        rig.add_pod(lasting(pod("first", 3000), "100s"));
+        rig.settle(SimTime::from_secs(1));
+        group(&mut rig, "g", "{minMember: 2}");
+        rig.add_pod(lasting(member("g-0", 2000, "g"), "60s"));
+        rig.add_pod(lasting(member("g-1", 2000, "g"), "60s"));
+        rig.settle(SimTime::from_secs(2));
+        rig.add_pod(lasting(pod("long", 1000), "500s"));
+        rig.settle(SimTime::from_secs(5));
+        assert_eq!(rig.node_of("long").is_some(), expected.0, "{backfill:?}");
+        rig.add_pod(lasting(pod("short", 1000), "50s"));
+        rig.settle(SimTime::from_secs(10));
+        assert_eq!(rig.node_of("short").is_some(), backfill == Backfill::Easy, "{backfill:?}");
+        if backfill == Backfill::Easy {
+            rig.settle(SimTime::from_secs(55));
+            rig.update_pod("short", |pod| pod.status.phase = PodPhase::Succeeded);
+        }
+        rig.settle(SimTime::from_secs(101));
+        rig.update_pod("first", |pod| pod.status.phase = PodPhase::Succeeded);
+        rig.settle(SimTime::from_secs(130));
+        assert_eq!(placed(&rig, &["g-0", "g-1"]) == 2, expected.1, "{backfill:?}");
+        for name in ["g-0", "g-1", "long", "short"] {
+            rig.update_pod(name, |pod| pod.status.phase = PodPhase::Succeeded);
+        }
+        rig.add_pod(pod("last", 4000));
+        rig.settle(SimTime::from_secs(200));
+        assert!(rig.node_of("last").is_some(), "{backfill:?}: no reservation outlives its group");
+    }
+}
+
+#[test]
+fn a_group_that_loses_a_pod_loses_its_reservation() {
+    let mut rig = rig_with(Backfill::Easy);
+    rig.add_node(node("a", 4000, 8));
+    rig.add_pod(lasting(pod("first", 3000), "100s"));
+    rig.settle(SimTime::from_secs(1));
+    group(&mut rig, "g", "{minMember: 2}");
+    rig.add_pod(lasting(member("g-0", 2000, "g"), "60s"));
+    rig.add_pod(lasting(member("g-1", 2000, "g"), "60s"));
+    rig.add_pod(lasting(pod("long", 1000), "500s"));
+    rig.settle(SimTime::from_secs(10));
+    assert_eq!(rig.node_of("long"), None);
+    rig.update_pod("g-1", |pod| pod.status.phase = PodPhase::Failed);
+    rig.settle(SimTime::from_secs(20));
+    assert_eq!(rig.node_of("long"), Some("a"));
+}
+
 #[test]
 fn without_gang_scheduling_the_label_means_nothing() {
     let mut rig = Rig::new(SchedulerConfiguration::default());
@@ -150,7 +213,8 @@ impl World {
                 let members: Vec<String> = (0..min + size).map(|index| format!("{name}-{index}")).collect();
                 for member_name in &members {
                     let cpu = 100 * (1 + self.below(20) as i64);
-                    self.rig.add_pod(member(member_name, cpu, &name));
+                    let run_time = ["5s", "30s", "10m"][self.below(3)];
+                    self.rig.add_pod(lasting(member(member_name, cpu, &name), run_time));
                     if self.below(4) == 0 {
                         let now = self.rig.now;
                         self.rig.settle(
@@ -166,7 +230,10 @@ impl World {
             2 | 3 => {
                 let name = format!("single-{step}");
                 let cpu = 100 * (1 + self.below(30) as i64);
-                self.rig.add_pod(pod(&name, cpu));
+                let pod = pod(&name, cpu);
+                let pod =
+                    if self.below(4) == 0 { pod } else { lasting(pod, ["5s", "30s", "10m"][self.below(3)]) };
+                self.rig.add_pod(pod);
                 self.singles.push(name);
             }
             4 if !self.singles.is_empty() => {
@@ -236,7 +303,8 @@ fn no_part_of_a_group_is_ever_bound_alone_and_nothing_waits_for_ever() {
             nodes: 0,
         };
         let mut configuration = SchedulerConfiguration { seed, ..SchedulerConfiguration::default() };
-        configuration.queue.gangs = Some(GangConfiguration::default());
+        let backfill = [Backfill::Greedy, Backfill::Easy][world.below(2)];
+        configuration.queue.gangs = Some(GangConfiguration { backfill, ..GangConfiguration::default() });
         configuration.queue.discipline = disciplines[world.below(4)];
         world.rig = Rig::new(configuration);
         for step in 0..40 {
