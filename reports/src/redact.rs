@@ -81,7 +81,7 @@ fn redact(node: &mut Node, secret: bool, depth: usize) -> bool {
             let found =
                 elements.iter_mut().fold(false, |found, element| redact(element, secret, depth) | found);
             if found {
-                node.value = Value::Sequence(elements.into());
+                node.value = Value::Sequence(elements.into_iter().collect());
             }
             found
         }

@@ -96,16 +96,16 @@ impl Page {
             return format!("list of {}", self.kind(items));
         }
         if let Some(choices) = schema.get("anyOf").and_then(Node::as_sequence) {
-            let kinds: Vec<String> = choices.iter().map(|choice| self.kind(choice)).collect();
+            let kinds: Vec<String> = choices.iter().map(|choice| self.kind(&choice)).collect();
             return kinds.join(", or ");
         }
         if let Some(words) = schema.get("oneOf").and_then(Node::as_sequence) {
-            let words = words.iter().filter_map(|word| word.get("const"));
-            return words.map(|word| format!("`{}`", unquoted(word))).collect::<Vec<_>>().join(", ");
+            let words = words.iter().filter_map(|word| word.get("const").cloned());
+            return words.map(|word| format!("`{}`", unquoted(&word))).collect::<Vec<_>>().join(", ");
         }
         if let Some(words) = schema.get("enum").and_then(Node::as_sequence) {
             let words = words.iter().filter(|word| word.as_str().is_some());
-            return words.map(|word| format!("`{}`", unquoted(word))).collect::<Vec<_>>().join(", ");
+            return words.map(|word| format!("`{}`", unquoted(&word))).collect::<Vec<_>>().join(", ");
         }
         match (text("type"), text("pattern")) {
             (Some("string"), Some(pattern)) if pattern.contains('/') => "name of an object".to_owned(),
@@ -140,9 +140,9 @@ impl Page {
         let required: BTreeSet<String> = definition
             .get("required")
             .and_then(Node::as_sequence)
-            .unwrap_or(&[])
-            .iter()
-            .map(unquoted)
+            .into_iter()
+            .flatten()
+            .map(|name| unquoted(&name))
             .collect();
         let fields = definition.get("properties").and_then(Node::as_mapping).expect(name).clone();
         self.out += "| field | value | meaning |\n|---|---|---|\n";
@@ -182,7 +182,7 @@ fn meanings(schema: &Node) -> String {
     let meaning = |word: &Node| {
         Some(format!(" `{}`: {}", unquoted(word.get("const")?), unquoted(word.get("description")?)))
     };
-    words.iter().filter_map(meaning).collect()
+    words.iter().filter_map(|word| meaning(&word)).collect()
 }
 
 fn unquoted(node: &Node) -> String {

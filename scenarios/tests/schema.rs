@@ -54,13 +54,13 @@ impl Schema {
                     return Err(format!("{instance} > {value}"));
                 }
                 "items" => {
-                    for element in instance.as_sequence().unwrap_or(&[]) {
-                        self.check(value, element, place)?;
+                    for element in instance.as_sequence().into_iter().flatten() {
+                        self.check(value, &element, place)?;
                     }
                 }
                 "properties" => self.check_fields(schema, instance, place)?,
                 "required" => {
-                    let missing = list(value).iter().find(|key| instance.get(text(key)).is_none());
+                    let missing = list(value).into_iter().find(|key| instance.get(text(key)).is_none());
                     if let (Some(key), true) = (missing, instance.as_mapping().is_some()) {
                         return Err(format!("{key} is missing"));
                     }
@@ -124,8 +124,8 @@ impl Schema {
     }
 }
 
-fn list(node: &Node) -> &[Node] {
-    node.as_sequence().expect("a list")
+fn list(node: &Node) -> Vec<Node> {
+    node.as_sequence().expect("a list").to_vec()
 }
 
 fn text(node: &Node) -> &str {
@@ -142,13 +142,13 @@ fn number(node: &Node) -> Option<f64> {
 }
 
 fn has_type(wanted: &Node, instance: &Node) -> Result<(), String> {
-    let names: Vec<&str> = match &wanted.value {
-        Value::Sequence(names) => names.iter().map(text).collect(),
-        _ => vec![text(wanted)],
+    let names: Vec<String> = match &wanted.value {
+        Value::Sequence(names) => names.iter().map(|name| text(&name).to_owned()).collect(),
+        _ => vec![text(wanted).to_owned()],
     };
-    let is = |name: &&str| {
+    let is = |name: &String| {
         matches!(
-            (*name, &instance.value),
+            (name.as_str(), &instance.value),
             ("string", Value::String(_))
                 | ("boolean", Value::Bool(_))
                 | ("integer", Value::Int(_) | Value::Unsigned(_))

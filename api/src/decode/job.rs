@@ -216,7 +216,7 @@ fn index_ranges(text: &str) -> Option<Box<[(i32, i32)]>> {
 }
 
 fn job_status(status: &Reader<'_>) -> JobStatus {
-    let uids = |pods: &Reader<'_>, key| pods.strs(key).into_iter().map(Uid::parse).collect();
+    let uids = |pods: &Reader<'_>, key| pods.strs(key).into_iter().map(|uid| Uid::parse(&uid)).collect();
     let uncounted = status.object("uncountedTerminatedPods", |pods| UncountedPods {
         succeeded: uids(pods, "succeeded"),
         failed: uids(pods, "failed"),

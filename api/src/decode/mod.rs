@@ -255,7 +255,7 @@ pub fn newest_time(node: &Node) -> Option<Timestamp> {
     const NOT_ABOUT_IT: [&str; 6] =
         ["labels", "annotations", "data", "managedFields", "template", "jobTemplate"];
     match &node.value {
-        Value::Sequence(elements) => elements.iter().filter_map(newest_time).max(),
+        Value::Sequence(elements) => elements.iter().filter_map(|element| newest_time(&element)).max(),
         Value::Mapping(fields) => {
             let newest = |entry: &crate::document::Entry| match entry.value.as_str() {
                 Some(text) if TIMES.contains(&entry.key.as_str()) => Timestamp::parse(text).ok(),

@@ -2,13 +2,14 @@
 
 use super::Mode;
 use crate::calendar::{Calendar, DateError};
-use crate::document::{Diagnostic, Entry, FieldPath, Node, Position, Value};
+use crate::document::{Diagnostic, Entry, FieldPath, Node, Position, Sequence, Value};
 use crate::quantity::Quantity;
 use crate::symbol::Symbol;
 use crate::units::SimTime;
 use crate::version::KubernetesVersion;
 use compact_str::CompactString;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -361,60 +362,66 @@ impl<'a> Reader<'a> {
     /// The list of mappings in the field, each by `read`; those that are none are reported.
     pub(super) fn list<T>(&self, key: &'static str, mut read: impl FnMut(&Reader<'_>) -> T) -> Vec<T> {
         let path = self.path.key(key);
-        let elements = self.elements(key).iter().enumerate();
+        let elements = self.elements(key).enumerate();
         elements
-            .filter_map(|(index, node)| Reader::read(self.cx, node, path.index(index), &mut read))
+            .filter_map(|(index, node)| Reader::read(self.cx, &node, path.index(index), &mut read))
             .collect()
     }
 
     /// The list in the field; empty if absent.
-    fn elements(&self, key: &'static str) -> &'a [Node] {
-        let Some(entry) = self.find(key) else { return &[] };
-        match &entry.value.value {
-            Value::Sequence(elements) => elements,
-            _ => {
-                self.wrong_type(entry, "a list");
-                &[]
-            }
+    fn elements(&self, key: &'static str) -> impl Iterator<Item = Cow<'a, Node>> + use<'a> {
+        let entry = self.find(key);
+        let elements = entry.and_then(|entry| entry.value.as_sequence());
+        if let (Some(entry), None) = (entry, elements) {
+            self.wrong_type(entry, "a list");
         }
+        elements.into_iter().flatten()
     }
 
     /// How many elements the list in the field has.
     pub(super) fn list_len(&self, key: &'static str) -> usize {
-        self.find(key).and_then(|entry| entry.value.as_sequence()).map_or(0, <[Node]>::len)
+        self.find(key).and_then(|entry| entry.value.as_sequence()).map_or(0, Sequence::len)
     }
 
     /// The list of texts in the field.
-    pub(super) fn strs(&self, key: &'static str) -> Vec<&'a str> {
+    pub(super) fn strs(&self, key: &'static str) -> Vec<Cow<'a, str>> {
+        self.each_text(key, |text| text).into_vec()
+    }
+
+    /// The list of texts in the field, each by `take`.
+    fn each_text<T>(&self, key: &'static str, take: impl Fn(Cow<'a, str>) -> T) -> Box<[T]> {
         let path = self.path.key(key);
-        let mut texts = Vec::new();
-        for (index, node) in self.elements(key).iter().enumerate() {
-            match node.as_str() {
-                Some(text) => texts.push(text),
-                None => self.wrong_text(&path.index(index), node),
+        let texts = self.elements(key).enumerate().filter_map(|(index, node)| {
+            let text = match &node {
+                Cow::Borrowed(node) => node.as_str().map(Cow::Borrowed),
+                Cow::Owned(node) => node.as_str().map(|text| Cow::Owned(text.to_owned())),
+            };
+            if text.is_none() {
+                self.wrong_text(&path.index(index), &node);
             }
-        }
-        texts
+            text.map(&take)
+        });
+        texts.collect()
     }
 
     /// The list of texts in the field, as symbols.
     pub(super) fn symbols(&self, key: &'static str) -> Box<[Symbol]> {
-        self.strs(key).into_iter().map(Symbol::new).collect()
+        self.each_text(key, |text| Symbol::new(&text))
     }
 
     /// The list of texts in the field.
     pub(super) fn texts(&self, key: &'static str) -> Box<[CompactString]> {
-        self.strs(key).into_iter().map(CompactString::from).collect()
+        self.each_text(key, CompactString::from)
     }
 
     /// The list of whole numbers in the field, 32 bits wide.
     pub(super) fn int32s(&self, key: &'static str) -> Vec<i32> {
         let path = self.path.key(key);
         let mut numbers = Vec::new();
-        for (index, node) in self.elements(key).iter().enumerate() {
-            match whole_number(node).and_then(|number| i32::try_from(number).ok()) {
+        for (index, node) in self.elements(key).enumerate() {
+            match whole_number(&node).and_then(|number| i32::try_from(number).ok()) {
                 Some(number) => numbers.push(number),
-                None => self.wrong_value(&path.index(index), node, "a whole number"),
+                None => self.wrong_value(&path.index(index), &node, "a whole number"),
             }
         }
         numbers

@@ -190,7 +190,7 @@ fn endpoint(endpoint: &Reader<'_>) -> Endpoint {
     Endpoint {
         pod: u32::MAX,
         pod_uid: pod_uid.flatten().unwrap_or_default(),
-        ip: address(endpoint.strs("addresses").first().copied()),
+        ip: address(endpoint.strs("addresses").first().map(|address| &**address)),
         node: endpoint.symbol("nodeName"),
         zone,
         ready,

@@ -82,7 +82,7 @@ pub(super) fn claim_spec(spec: &Reader<'_>) -> ClaimSpec {
 fn access_modes(spec: &Reader<'_>) -> AccessModes {
     let mut modes = AccessModes::default();
     for mode in spec.strs("accessModes") {
-        match mode {
+        match &*mode {
             "ReadWriteOnce" => modes.read_write_once = true,
             "ReadOnlyMany" => modes.read_only_many = true,
             "ReadWriteMany" => modes.read_write_many = true,

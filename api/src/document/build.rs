@@ -5,6 +5,7 @@ use super::diagnostic::{Diagnostic, Diagnostics, FieldPath, Position};
 use super::event::{Anchor, Event, Events, Placed, SyntaxError};
 use super::node::{Entry, Mapping, Node, Value};
 use super::number;
+use super::sequence::{PACKED_FROM, Packer};
 use compact_str::CompactString;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::hash::BuildHasher;
@@ -231,8 +232,9 @@ impl<'a> Builder<'a> {
         self.enter(position, depth, path, findings)?;
         let first = self.elements.len();
         let (mut weight, mut height) = (2, 0);
-        loop {
-            let path = path.index(self.elements.len() - first);
+        let mut packer = Packer::default();
+        for index in 0.. {
+            let path = path.index(index);
             let next = self.next(&path, findings)?;
             if next.0 == Event::SequenceEnd {
                 break;
@@ -240,9 +242,19 @@ impl<'a> Builder<'a> {
             let element = self.value(next, depth + 1, &path, findings)?;
             weight += element.weight;
             height = height.max(element.height);
-            self.elements.push(element.node);
+            if index + 1 == PACKED_FROM {
+                self.elements.drain(first..).for_each(|element| packer.push(&element));
+            }
+            if index + 1 < PACKED_FROM {
+                self.elements.push(element.node);
+            } else {
+                packer.push(&element.node);
+            }
         }
-        let value = Value::Sequence(self.elements.drain(first..).collect());
+        let value = Value::Sequence(match packer.is_empty() {
+            true => self.elements.drain(first..).collect(),
+            false => packer.finish(),
+        });
         Ok(Built { node: Node { value, position }, weight, height: height + 1 })
     }
 
@@ -339,9 +351,9 @@ impl<'a> Builder<'a> {
     }
 
     fn merge(&mut self, node: Node, path: &FieldPath<'_>, findings: &mut Diagnostics) {
-        let sources: &[Node] = match &node.value {
-            Value::Sequence(sources) => sources,
-            _ => std::slice::from_ref(&node),
+        let sources: Vec<Node> = match &node.value {
+            Value::Sequence(sources) => sources.to_vec(),
+            _ => vec![node],
         };
         // The last field of a name wins, so the first source comes last.
         for source in sources.iter().rev() {

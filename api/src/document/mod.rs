@@ -18,12 +18,14 @@ mod node;
 mod number;
 mod reader;
 mod scalar;
+mod sequence;
 mod yaml;
 
 pub use build::{ALIAS_EXPANSION_MAX, DuplicateKeys, NESTING_MAX};
 pub use diagnostic::{Diagnostic, Diagnostics, FieldPath, Position, Severity};
 pub use node::{Entry, Mapping, Node, Value, write_json_string};
 pub use reader::{ObjectReader, read_documents};
+pub use sequence::{Iter, Sequence};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use super::diagnostic::Position;
 use super::number;
+use super::sequence::Sequence;
 use compact_str::CompactString;
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub enum Value {
     /// A text.
     String(CompactString),
     /// A list.
-    Sequence(Arc<[Node]>),
+    Sequence(Sequence),
     /// Keys with values.
     Mapping(Mapping),
 }
@@ -88,7 +89,7 @@ impl Node {
     }
 
     /// The elements, if this is a list.
-    pub fn as_sequence(&self) -> Option<&[Node]> {
+    pub fn as_sequence(&self) -> Option<&Sequence> {
         match &self.value {
             Value::Sequence(elements) => Some(elements),
             _ => None,
@@ -105,6 +106,15 @@ impl Mapping {
     /// The fields `entries`, whose keys must differ.
     pub fn new(entries: impl IntoIterator<Item = Entry>) -> Mapping {
         Mapping(entries.into_iter().collect())
+    }
+
+    /// Whether something else, such as an anchor, has the same fields.
+    pub(super) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    pub(super) fn is_same(&self, other: &Mapping) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// The value of `key`.

@@ -4,6 +4,7 @@ use super::build::{Abandoned, Builder, DuplicateKeys, OpenMapping};
 use super::diagnostic::{Diagnostic, Diagnostics, FieldPath, Mark, Position};
 use super::event::{Event, Events, Placed};
 use super::node::{Mapping, Node, Value};
+use super::sequence::{Cursor, Sequence};
 use compact_str::CompactString;
 use std::sync::Arc;
 
@@ -57,8 +58,8 @@ struct ListKind {
 }
 
 struct PendingList {
-    items: Arc<[Node]>,
-    next: usize,
+    items: Sequence,
+    next: Cursor,
     kind: ListKind,
 }
 
@@ -127,12 +128,11 @@ impl<'a> ObjectReader<'a> {
 
     fn next_pending(&mut self) -> Option<Node> {
         let list = self.pending.last_mut()?;
-        let Some(item) = list.items.get(list.next).cloned() else {
+        let Some(item) = list.items.next(&mut list.next) else {
             self.pending.pop();
             return self.next_pending();
         };
-        list.next += 1;
-        Some(list.kind.complete(item))
+        Some(list.kind.complete(item.into_owned()))
     }
 
     /// Begins a document, whose root is `start`.
@@ -213,7 +213,7 @@ impl<'a> ObjectReader<'a> {
         match &items.value {
             Value::Sequence(elements) => {
                 let kind = ListKind::of(fields);
-                self.pending.push(PendingList { items: elements.clone(), next: 0, kind });
+                self.pending.push(PendingList { items: elements.clone(), next: Cursor::default(), kind });
             }
             Value::Null => {}
             _ => {

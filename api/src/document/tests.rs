@@ -1,5 +1,7 @@
+use super::sequence::{PACKED_FROM, Packer};
 use super::*;
 use proptest::prelude::*;
+use std::borrow::Cow;
 
 /// Reads `text` as a manifest: the objects as JSON, one a line, and the findings.
 fn read(text: &str) -> (String, String) {
@@ -123,7 +125,7 @@ fn values_know_their_place() {
     let fields = node.as_mapping().expect("a mapping");
     let entry = fields.entry("bé").expect("the key is there");
     assert_eq!(entry.position, Position::new(2, 1));
-    let list = entry.value.as_sequence().expect("a list");
+    let list: Vec<_> = entry.value.as_sequence().expect("a list").iter().collect();
     assert_eq!(entry.value.position, Position::new(3, 3));
     assert_eq!(list[0].position, Position::new(3, 5));
     let flow = list[1].as_mapping().expect("a mapping");
@@ -363,11 +365,59 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_packed_list_holds_what_was_put_in(values in proptest::collection::vec(any_value(), 1..30)) {
+        let place = |index: usize| Position::new(1 + index / 3, 1 + index * 7 % 50);
+        let nodes = values.into_iter().enumerate().map(|(index, value)| Node { value, position: place(index) });
+        let nodes: Vec<Node> = nodes.collect();
+        let mut packer = Packer::default();
+        nodes.iter().for_each(|node| packer.push(node));
+        let packed = packer.finish();
+        prop_assert_eq!(packed.len(), nodes.len());
+        prop_assert!(packed.iter().map(Cow::into_owned).eq(nodes.iter().cloned()));
+        prop_assert_eq!(&packed, &nodes.into_iter().collect::<Sequence>());
+    }
+}
+
+#[test]
+fn a_long_list_is_read_like_a_short_one() {
+    let count = 2 * PACKED_FROM;
+    let line = |index: usize| match index % 5 {
+        0 => format!("- {index}\n"),
+        1 => "- {a: [x, 'y'], b: ~}\n".to_owned(),
+        2 => format!("- &anchor{index} [{index}, 1.5]\n"),
+        3 => format!("- *anchor{}\n", index - 1),
+        _ => "- text\n".to_owned(),
+    };
+    let text: String = (0..count).map(line).collect();
+    let mut findings = Diagnostics::new();
+    let nodes = read_documents("f", text.as_bytes(), DuplicateKeys::Refused, &mut findings);
+    assert_eq!(findings.to_string(), "");
+    let list = nodes[0].as_sequence().expect("a list");
+    assert_eq!((list.len(), list.iter().len()), (count, count));
+    for (index, element) in list.iter().enumerate() {
+        let expected = match index % 5 {
+            0 => format!("{index}"),
+            1 => r#"{"a":["x","y"],"b":null}"#.to_owned(),
+            2 => format!("[{index},1.5]"),
+            3 => format!("[{},1.5]", index - 1),
+            _ => r#""text""#.to_owned(),
+        };
+        assert_eq!(element.value.to_string(), expected);
+        // An alias stands where its value does.
+        assert_eq!(element.position.line as usize, if index % 5 == 3 { index } else { index + 1 });
+    }
+    assert_eq!(nodes[0].to_string(), format!("a list of {count}"));
+}
+
 /// The same tree one line further down.
 fn lines_down(node: &Node) -> Node {
     let down = |position: Position| Position { line: position.line + 1, ..position };
     let value = match &node.value {
-        Value::Sequence(elements) => Value::Sequence(elements.iter().map(lines_down).collect()),
+        Value::Sequence(elements) => {
+            Value::Sequence(elements.iter().map(|element| lines_down(&element)).collect())
+        }
         Value::Mapping(fields) => Value::Mapping(Mapping::new(fields.entries().iter().map(|entry| Entry {
             key: entry.key.clone(),
             position: down(entry.position),

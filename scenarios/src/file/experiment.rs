@@ -90,7 +90,7 @@ impl Field for Levels {
             return Some(Levels((first..=last).map(level).collect()));
         }
         match node.as_sequence() {
-            Some(levels) if !levels.is_empty() => distinct(levels, path, reader),
+            Some(levels) if !levels.is_empty() => distinct(levels.to_vec(), path, reader),
             _ => reader.wrong(node, path, "a list of values, or a range such as 1..30"),
         }
     }
@@ -109,14 +109,14 @@ fn range(written: &str) -> Option<(i64, i64)> {
 }
 
 /// The values of a list, none of them twice.
-fn distinct(levels: &[Node], path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<Levels> {
+fn distinct(levels: Vec<Node>, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<Levels> {
     let mut seen = std::collections::BTreeSet::new();
     for (index, level) in levels.iter().enumerate() {
         if !seen.insert(level.value.to_string()) {
             return reader.wrong(level, &path.index(index), "every value once");
         }
     }
-    Some(Levels(levels.to_vec()))
+    Some(Levels(levels))
 }
 
 /// A field of the scenario with the values that it takes.

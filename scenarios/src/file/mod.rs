@@ -218,7 +218,7 @@ pub(crate) struct OneOrMore<T>(pub(crate) Vec<T>);
 impl<T: Field> Field for OneOrMore<T> {
     fn read(node: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<OneOrMore<T>> {
         match node.as_sequence() {
-            Some([]) => reader.wrong(node, path, "at least one"),
+            Some(values) if values.is_empty() => reader.wrong(node, path, "at least one"),
             Some(_) => Vec::read(node, path, reader).map(OneOrMore),
             None => T::read(node, path, reader).map(|value| OneOrMore(vec![value])),
         }
@@ -246,7 +246,7 @@ impl<T: Field> Field for Several<T> {
         let Some(elements) = node.as_sequence() else { return reader.wrong(node, path, "a list") };
         let elements = elements.iter().enumerate();
         Some(Several(
-            elements.filter_map(|(index, node)| T::read(node, &path.index(index), reader)).collect(),
+            elements.filter_map(|(index, node)| T::read(&node, &path.index(index), reader)).collect(),
         ))
     }
 

@@ -200,7 +200,7 @@ record! {
 impl Field for Load {
     fn read(node: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<Load> {
         match node.as_sequence() {
-            Some([]) => reader.wrong(node, path, "at least one point {at, cpu}"),
+            Some(points) if points.is_empty() => reader.wrong(node, path, "at least one point {at, cpu}"),
             Some(_) => Vec::read(node, path, reader).map(Load::Points),
             None if node.as_mapping().is_some() => LoadShape::read(node, path, reader).map(Load::Shape),
             None => {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use seatrial_api::document::{
-    Diagnostic, Diagnostics, DuplicateKeys, FieldPath, Node, Position, read_documents,
+    Diagnostic, Diagnostics, DuplicateKeys, FieldPath, Node, Position, Sequence, read_documents,
 };
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Span;
@@ -247,9 +247,9 @@ impl KubeSchedulerConfiguration {
             // Several profiles have no default name, as upstream.
             if profile.name.is_none() && self.profiles.len() > 1 {
                 let profiles = root.get("profiles").and_then(Node::as_sequence);
-                let node = profiles.and_then(|profiles| profiles.get(index)).unwrap_or(root);
+                let profile = profiles.and_then(|profiles| profiles.get(index));
                 reader.error(
-                    node.position,
+                    profile.map_or(root.position, |profile| profile.position),
                     &path.key("profiles").index(index).key("schedulerName"),
                     |error| {
                         error.message("the field is needed where there are several profiles, and missing")
@@ -265,7 +265,7 @@ impl KubeSchedulerConfiguration {
     /// Whether no plugin has its arguments twice.
     fn check_arguments(root: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<()> {
         let mut good = true;
-        let list = |node: &Node, key: &str| node.get(key).and_then(Node::as_sequence).map(<[Node]>::to_vec);
+        let list = |node: &Node, key: &str| node.get(key).and_then(Node::as_sequence).map(Sequence::to_vec);
         for (index, profile) in list(root, "profiles").unwrap_or_default().iter().enumerate() {
             let mut seen: Vec<String> = Vec::new();
             for (entry, config) in list(profile, "pluginConfig").unwrap_or_default().iter().enumerate() {

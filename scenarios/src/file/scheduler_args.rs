@@ -110,7 +110,8 @@ fn balanced_args(args: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> 
     for (index, resource) in read.resources.iter().enumerate() {
         if read.resources[..index].iter().any(|other| other.name.0 == resource.name.0) {
             let entries = args.get("resources").and_then(Node::as_sequence);
-            let place = entries.map_or(args.position, |entries| entries[index].position);
+            let entry = entries.and_then(|entries| entries.get(index));
+            let place = entry.map_or(args.position, |entry| entry.position);
             reader.error(place, &path.key("resources").index(index), |error| {
                 error.message(format!("{} is listed twice", resource.name.0))
             });
@@ -357,7 +358,8 @@ impl<P: PlaceInPod> Field for PartOfPod<P> {
         };
         let text = |text: &str| Node { value: Value::String(text.into()), position: node.position };
         let container = mapping(vec![("name", text("c")), ("image", text("i"))]);
-        let containers = Node { value: Value::Sequence([container].into()), position: node.position };
+        let containers =
+            Node { value: Value::Sequence([container].into_iter().collect()), position: node.position };
         let (first, inner) = P::KEYS.split_first()?;
         let part = inner.iter().rev().fold(node.clone(), |part, key| mapping(vec![(key, part)]));
         let spec = mapping(vec![("containers", containers), (first, part)]);

@@ -92,10 +92,10 @@ fn read_set(node: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>, known: &
         let Some(entries) = list.as_sequence() else { return reader.wrong(list, &path, "a list") };
         for (index, entry) in entries.iter().enumerate() {
             let path = path.index(index);
-            let fields = reader.mapping(entry, &path, &["name", "weight"])?;
+            let fields = reader.mapping(&entry, &path, &["name", "weight"])?;
             let name: Text = fields.take("name", None, reader)?;
             if key == "enabled" && !known.contains(&name.0.as_str()) {
-                let place = entry.get("name").unwrap_or(entry).position;
+                let place = entry.get("name").unwrap_or(&entry).position;
                 let text = format!("plugin {:?} takes no part in this extension point", name.0);
                 reader.error(place, &path.key("name"), |error| error.message(text));
                 good = false;
@@ -135,6 +135,8 @@ impl Field for PostBindSet {
 
 /// Where in a file that is what the scheduler complains about.
 pub(crate) mod place {
+    use std::borrow::Cow;
+
     use seatrial_api::document::{FieldPath, Node, Position};
 
     use crate::schema::Reader;
@@ -166,20 +168,20 @@ pub(crate) mod place {
 
     /// Walks down a path like `profiles[0].pluginConfig[NodeAffinity].args`.
     fn position(root: &Node, field: &str) -> Position {
-        let mut here = root;
+        let mut here = root.clone();
         for part in field.split('.') {
             let (key, index) = match part.split_once('[') {
                 Some((key, index)) => (key, Some(index.trim_end_matches(']'))),
                 None => (part, None),
             };
-            let Some(inside) = here.get(key) else { break };
+            let Some(inside) = here.get(key).cloned() else { break };
             here = inside;
             let Some(index) = index else { continue };
             let found = here.as_sequence().and_then(|list| match index.parse::<usize>() {
                 Ok(index) => list.get(index),
                 Err(_) => list.iter().find(|entry| entry.get("name").and_then(Node::as_str) == Some(index)),
             });
-            let Some(inside) = found else { break };
+            let Some(inside) = found.map(Cow::into_owned) else { break };
             here = inside;
         }
         here.position

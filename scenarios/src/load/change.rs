@@ -69,11 +69,11 @@ fn with(node: &Node, keys: &[&str], change: &Change, field: &mut String) -> Resu
             return with(&empty, keys, change, field);
         }
         Value::Sequence(elements) => {
-            let index = element(elements, key, field)?;
-            field.push_str(&format!("[{index}]"));
             let mut elements = elements.to_vec();
+            let index = element(&elements, key, field)?;
+            field.push_str(&format!("[{index}]"));
             elements[index] = with(&elements[index], rest, change, field)?;
-            Value::Sequence(elements.into())
+            Value::Sequence(elements.into_iter().collect())
         }
         _ => return Err(format!("{field} is {node}, in which there is no {key}")),
     };

@@ -12,7 +12,7 @@ pub(super) fn plain(node: &Node) -> Value {
         Placed::Unsigned(value) => Value::from(*value),
         Placed::Float(value) => Value::from(*value),
         Placed::String(text) => Value::from(text.as_str()),
-        Placed::Sequence(elements) => elements.iter().map(plain).collect(),
+        Placed::Sequence(elements) => elements.iter().map(|element| plain(&element)).collect(),
         Placed::Mapping(fields) => {
             let entries = fields.entries().iter();
             Value::Object(entries.map(|entry| (entry.key.to_string(), plain(&entry.value))).collect())

@@ -1,5 +1,6 @@
 //! Values that are no mappings of their own: words, names, times, amounts, lists.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use compact_str::CompactString;
@@ -52,9 +53,10 @@ impl<T: Field> Field for Option<T> {
 impl<T: Field> Field for Vec<T> {
     fn read(node: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<Vec<T>> {
         let Some(elements) = node.as_sequence() else { return reader.wrong(node, path, "a list") };
-        let read = |(index, element)| T::read(element, &path.index(index), reader);
+        let mut read =
+            |(index, element): (usize, Cow<'_, Node>)| T::read(&element, &path.index(index), reader);
         // All elements are read, so that the errors of all of them are found.
-        let values: Vec<Option<T>> = elements.iter().enumerate().map(read).collect();
+        let values: Vec<Option<T>> = elements.iter().enumerate().map(&mut read).collect();
         values.into_iter().collect()
     }
 

@@ -143,8 +143,8 @@ impl<'a> Extenders<'a> {
         for extender in self.interested(pod).filter(|extender| !extender.prioritize_verb.is_empty()) {
             let body = messages::arguments(cluster, pod, feasible, extender.node_cache_capable);
             let Ok(answer) = self.call(extender, &extender.prioritize_verb, &body) else { continue };
-            for entry in answer.as_sequence().unwrap_or_default() {
-                let (host, score) = (field(entry, "Host").and_then(Answer::as_str), field(entry, "Score"));
+            for entry in answer.as_sequence().into_iter().flatten() {
+                let (host, score) = (field(&entry, "Host").and_then(Answer::as_str), field(&entry, "Score"));
                 let Some(Value::Int(score)) = score.map(|score| &score.value) else { continue };
                 let named = |&&position: &&usize| Some(cluster.node_at(position).name().as_str()) == host;
                 if let Some(index) = feasible.iter().position(|position| named(&position)) {
@@ -227,18 +227,19 @@ fn keep(
     if let Some(text) = refusal(answer) {
         return Err(text);
     }
-    let names: Option<Vec<&str>> = if extender.node_cache_capable {
+    let names: Option<Vec<String>> = if extender.node_cache_capable {
         let names = field(answer, "NodeNames").and_then(Answer::as_sequence);
-        names.map(|names| names.iter().filter_map(Answer::as_str).collect())
+        names.map(|names| names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
     } else {
         let nodes = field(answer, "Nodes").and_then(|nodes| field(nodes, "items"));
         let name =
             |node: &'_ Answer| node.at(&["metadata", "name"]).and_then(Answer::as_str).map(str::to_owned);
-        let names = nodes.and_then(Answer::as_sequence).map(|nodes| nodes.iter().filter_map(name).collect());
+        let names = nodes
+            .and_then(Answer::as_sequence)
+            .map(|nodes| nodes.iter().filter_map(|node| name(&node)).collect());
         return keep_named(cluster, extender, names.unwrap_or_default(), answer, left);
     };
-    let names = names.unwrap_or_default().into_iter().map(str::to_owned).collect();
-    keep_named(cluster, extender, names, answer, left)
+    keep_named(cluster, extender, names.unwrap_or_default(), answer, left)
 }
 
 fn keep_named(
@@ -285,8 +286,8 @@ fn reviewed(cluster: &Cluster, answer: &Answer) -> Result<Vec<Candidate>, String
         let node =
             cluster.node(name).ok_or_else(|| format!("extender names a node {name} that is not there"))?;
         let mut victims = Vec::new();
-        for victim in field(&entry.value, "Pods").and_then(Answer::as_sequence).unwrap_or_default() {
-            let uid = field(victim, "UID").and_then(Answer::as_str).unwrap_or_default();
+        for victim in field(&entry.value, "Pods").and_then(Answer::as_sequence).into_iter().flatten() {
+            let uid = field(&victim, "UID").and_then(Answer::as_str).unwrap_or_default();
             let found = node.pods().iter().find(|row| row.pod.meta.uid.to_string() == uid);
             let Some(found) = found else {
                 return Err(format!("extender claims to preempt pod {uid} on node {name}, where it is not"));
