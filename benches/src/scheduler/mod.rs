@@ -22,7 +22,7 @@ use seatrial_api::units::{Bytes, MilliCpu, SimTime};
 use seatrial_scheduler::config::{ClientRate, CostModel};
 use seatrial_scheduler::{Scheduler, SchedulerConfiguration, Timer};
 
-use crate::measure::user_cpu;
+use crate::measure::{peak_rss_bytes, user_cpu};
 use crate::{BenchRow, Goal};
 
 pub use shapes::{SHAPES, Shape};
@@ -187,10 +187,24 @@ pub fn pods_per_second(shape: &Shape, nodes: usize) -> f64 {
     bound as f64 / spent.as_secs_f64()
 }
 
+/// Bytes that a node takes with 16 classes of pods in use, its object included. To be asked for
+/// first in a process: it is how far the largest resident set grows.
+fn bytes_per_node() -> f64 {
+    const NODES: usize = 50_000;
+    const CLASSES: usize = 16;
+    let before = peak_rss_bytes();
+    let mut bench = Bench::new(NODES);
+    shapes::create_classes(&mut bench, CLASSES);
+    assert_eq!(bench.run(), CLASSES, "a pod of each class finds a place");
+    (peak_rss_bytes() - before) as f64 / NODES as f64
+}
+
 /// The figures of the scheduler bench: best of `repeats`.
 pub fn rows(repeats: u32) -> Vec<BenchRow> {
     let best = |shape: &Shape, nodes| (0..repeats).map(|_| pods_per_second(shape, nodes)).fold(0.0, f64::max);
-    let mut rows = Vec::new();
+    let memory = bytes_per_node();
+    let mut rows =
+        vec![BenchRow::alone("scheduler: memory per node", memory, "bytes", Goal::ValueMax(2_048.0))];
     for shape in SHAPES {
         for (nodes, goal) in [(5_000, shape.goal), (50_000, shape.goal_at_50_000)] {
             let name = format!("scheduler: {}, {nodes} nodes", shape.name);

@@ -116,6 +116,14 @@ const HOST: &str = "kubernetes.io/hostname";
 /// Pods of a ReplicaSet.
 const REPLICAS: usize = 150;
 
+/// Creates a pod of each of so many classes.
+pub(super) fn create_classes(bench: &mut Bench, count: usize) {
+    for index in 0..count {
+        let spec = Arc::new(spec(100 + index as i64, 500).sealed());
+        bench.create(bare(index, &spec), None);
+    }
+}
+
 fn spec(cpu: i64, memory_mib: i64) -> PodSpec {
     let mut container = Container::new("pause", "registry.example/pause:3.10");
     container.requests.cpu = Some(MilliCpu(cpu));

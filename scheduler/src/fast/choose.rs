@@ -54,6 +54,8 @@ pub(crate) struct Buffers {
     /// What they add to the column's scores.
     bonuses: Vec<i64>,
     order: Vec<(i64, u32)>,
+    /// The rows with the column's largest score, as words.
+    top: Vec<u64>,
     ties: Vec<u64>,
     pub(super) spreading: super::spreading::SpreadBuffers,
 }
@@ -79,9 +81,13 @@ impl Choice<'_> {
     pub(super) fn best<'b>(&self, buffers: &'b mut Buffers) -> &'b [u64] {
         buffers.ties.clear();
         buffers.ties.resize(self.rows.len(), 0);
+        buffers.top.clear();
+        buffers.top.extend(self.column.top_words(self.column.max()));
         if self.is_plain() {
-            let rows = self.rows.iter().copied();
-            self.best_by_column(rows, 0, i64::MIN, &mut buffers.ties);
+            let rows = self.rows;
+            if !take_top(&buffers.top, rows, Axis::All.mask(0, rows), true, &mut buffers.ties) {
+                self.best_by_column(rows.iter().copied(), 0, i64::MIN, &mut buffers.ties);
+            }
             return &buffers.ties;
         }
         let last_axis = self.split(buffers);
@@ -301,8 +307,13 @@ impl Choice<'_> {
                 break;
             }
             let block = &buffers.blocks[part.block as usize * words..][..words];
-            let rows = axis.rows(part.mask as usize, block);
-            best = self.best_by_column(rows, bonus, best, &mut buffers.ties);
+            let mask = part.mask as usize;
+            let is_better = largest + bonus > best;
+            if take_top(&buffers.top, block, axis.mask(mask, block), is_better, &mut buffers.ties) {
+                best = largest + bonus;
+            } else if is_better {
+                best = self.best_by_column(axis.rows(mask, block), bonus, best, &mut buffers.ties);
+            }
         }
         for (&row, bonus) in buffers.singles.iter().zip(&buffers.bonuses[parts..]) {
             let row = row as usize;
@@ -339,23 +350,52 @@ impl<'a> Axis<'a> {
         }
     }
 
+    /// The words of a mask, and what is to be flipped in them.
+    fn mask<'b>(self, mask: usize, block: &'b [u64]) -> (&'b [u64], u64)
+    where
+        'a: 'b,
+    {
+        match self {
+            Axis::All => (block, 0),
+            Axis::Groups(groups) => (groups[mask].rows.words(), 0),
+            Axis::Topology(topology) => match topology.masks.get(mask) {
+                Some(mask) => (mask.words(), 0),
+                None => (topology.present.words(), u64::MAX),
+            },
+        }
+    }
+
     /// The rows of a block that are in a mask.
     fn rows<'b>(self, mask: usize, block: &'b [u64]) -> impl Iterator<Item = u64> + 'b
     where
         'a: 'b,
     {
-        let (mask, inverted): (&[u64], bool) = match self {
-            Axis::All => (block, false),
-            Axis::Groups(groups) => (groups[mask].rows.words(), false),
-            Axis::Topology(topology) => match topology.masks.get(mask) {
-                Some(mask) => (mask.words(), false),
-                None => (topology.present.words(), true),
-            },
-        };
-        let flip = if inverted { u64::MAX } else { 0 };
+        let (mask, flip) = self.mask(mask, block);
         debug_assert!(mask.len() >= block.len(), "masks cover all rows");
         block.iter().zip(mask).map(move |(rows, mask)| rows & (mask ^ flip))
     }
+}
+
+/// Adds those rows of a block and a mask to `ties` that are among the `top` ones; if they are better
+/// than what is there, they take its place. Answers with whether there are any. Plain passes over
+/// words, which the compiler turns into vector instructions.
+fn take_top(
+    top: &[u64],
+    block: &[u64],
+    (mask, flip): (&[u64], u64),
+    is_better: bool,
+    ties: &mut [u64],
+) -> bool {
+    let found = || top.iter().zip(block).zip(mask).map(|((top, block), mask)| top & block & (mask ^ flip));
+    if found().fold(0, |all, rows| all | rows) == 0 {
+        return false;
+    }
+    if is_better {
+        ties.iter_mut().zip(found()).for_each(|(ties, rows)| *ties = rows);
+    } else {
+        ties.iter_mut().zip(found()).for_each(|(ties, rows)| *ties |= rows);
+    }
+    true
 }
 
 /// What raw scores are normalised by.

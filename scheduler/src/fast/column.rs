@@ -242,6 +242,12 @@ impl Column {
         None
     }
 
+    /// The rows with the largest score, `max`, as words.
+    pub(crate) fn top_words(&self, max: i16) -> impl Iterator<Item = u64> + '_ {
+        let blocks = self.block_max.iter().zip(&self.block_best);
+        blocks.map(move |(&score, &best)| if score == max { best } else { 0 })
+    }
+
     /// The largest score of the rows in `mask` of a block of 64 rows, all feasible, and the rows that
     /// have it, unless it is below `at_least`.
     pub(crate) fn best_of(&self, block: usize, mask: u64, at_least: i64) -> Option<(i64, u64)> {
