@@ -132,11 +132,13 @@ impl<E: Event, Q: EventQueue<E>, A: Arrivals<E>> Engine<E, Q, A> {
     /// If an arrival lies in the past.
     #[inline]
     pub fn next_event(&mut self) -> Option<Entry<E>> {
-        let arrives = match self.arrivals.peek_time() {
-            Some(arrival) => self.queue.peek_time().is_none_or(|queued| arrival <= queued),
-            None => false,
+        let entry = match self.arrivals.peek_time() {
+            Some(arrival) if self.queue.peek_time().is_none_or(|queued| arrival <= queued) => {
+                self.take_arrival()?
+            }
+            _ => self.queue.pop()?,
         };
-        self.take(arrives)
+        Some(self.hand_out(entry))
     }
 
     /// Takes the next event if it happens at `limit` at the latest.
@@ -146,20 +148,20 @@ impl<E: Event, Q: EventQueue<E>, A: Arrivals<E>> Engine<E, Q, A> {
         let arrives = arrival.is_some_and(|arrival| queued.is_none_or(|queued| arrival <= queued));
         let next = if arrives { arrival } else { queued };
         next.filter(|&time| time <= limit)?;
-        self.take(arrives)
+        let entry = if arrives { self.take_arrival()? } else { self.queue.pop()? };
+        Some(self.hand_out(entry))
     }
 
-    /// Takes the next arrival, or the first of the queue.
+    /// Takes the clock to an event, which enters the trace.
     #[inline]
-    fn take(&mut self, arrives: bool) -> Option<Entry<E>> {
-        let entry = if arrives { self.take_arrival()? } else { self.queue.pop()? };
+    fn hand_out(&mut self, entry: Entry<E>) -> Entry<E> {
         if entry.time < self.now {
             time_ran_back(self.now, entry.time);
         }
         self.now = entry.time;
         let first_effect = self.queue.next_sequence();
         self.trace.observe(entry.time, entry.sequence, first_effect, entry.event.signature());
-        Some(entry)
+        entry
     }
 
     /// The next arrival. Its sequence number is smaller than all in the queue, because it was set
