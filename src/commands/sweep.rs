@@ -1,7 +1,6 @@
 //! `seatrial sweep`.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -14,7 +13,7 @@ use seatrial_sim_core::cluster::Simulation;
 
 use super::input::render;
 use crate::cli::SweepArguments;
-use crate::files::Disk;
+use crate::files::{Disk, write_whole};
 use crate::progress::RunProgress;
 use crate::{CommandResult, Outcome, Refusal};
 
@@ -38,7 +37,10 @@ pub(crate) fn sweep(arguments: &SweepArguments) -> CommandResult {
     let mut table = Vec::new();
     write_sweep(&factors, &rows, &mut table)?;
     match &arguments.out {
-        Some(path) => write_whole(path, &table)?,
+        Some(path) => {
+            let unwritable = |error| Refusal(format!("{}: {error}", path.display()));
+            write_whole(path, &table).map_err(unwritable)?;
+        }
         None => std::io::stdout().write_all(&table)?,
     }
     let missed = rows.iter().filter(|row| !row.passed).count();
@@ -91,13 +93,4 @@ fn play_one(loaded: &Loaded, seed: u64, factors: Vec<String>) -> Result<SweepRow
         reproducible: true,
     };
     Ok(SweepRow::new(factors, &report))
-}
-
-/// Writes a file as a whole or not at all.
-fn write_whole(path: &Path, content: &[u8]) -> Result<(), Refusal> {
-    let unwritable = |error: std::io::Error| Refusal(format!("{}: {error}", path.display()));
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    std::fs::write(&name, content).map_err(unwritable)?;
-    std::fs::rename(&name, path).map_err(unwritable)
 }
