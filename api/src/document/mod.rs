@@ -12,6 +12,7 @@
 
 mod build;
 mod diagnostic;
+mod edit;
 mod event;
 mod json;
 mod node;

@@ -132,6 +132,11 @@ impl Mapping {
         &self.0
     }
 
+    /// All fields, to be changed; copies them if something else has them too.
+    pub(super) fn entries_mut(&mut self) -> &mut [Entry] {
+        Arc::make_mut(&mut self.0)
+    }
+
     /// A copy in which `key` has the value `value`, at its old place or at the end.
     pub fn with(&self, key: &str, value: Node) -> Mapping {
         let mut entries = self.0.to_vec();
