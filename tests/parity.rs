@@ -89,16 +89,16 @@ fn what_cannot_be_played_is_refused_and_nothing_is_written() {
     let folder = folder("parity-refused");
     let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let (file, out) = (path("bad.jsonl"), path("out.jsonl"));
-    std::fs::write(&file, "{\"id\": \"a\", \"pods\": 3}\n{\"id\": \"b\", \"setup\": []}\n").expect("a file");
+    std::fs::write(&file, "{\"id\": \"a\", \"pods\": 3}\n{\"id\": \"b\", \"steps\": []}\n").expect("a file");
     for command in ["schedule", "parity"] {
         let output = seatrial(&[command, &file, "--out", &out]);
         let messages = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{messages}");
         assert!(messages.contains("bad.jsonl:1:21: pods: expected a list, found 3"), "{messages}");
-        assert!(messages.contains("bad.jsonl:2:1: controller scenarios are not played yet"), "{messages}");
+        assert!(messages.contains("bad.jsonl:2:1: kubectl transcripts are not played yet"), "{messages}");
         assert!(!Path::new(&out).exists());
     }
-    assert_eq!(seatrial(&["parity", "tests/golden"]).status.code(), Some(0));
+    assert_eq!(seatrial(&["parity", "scenarios/tests/corpus/recording"]).status.code(), Some(0));
     assert_eq!(seatrial(&["parity", "src"]).status.code(), Some(2));
     assert_eq!(seatrial(&["parity", GOLDEN, "--kubernetes-version", "1.35"]).status.code(), Some(2));
 }

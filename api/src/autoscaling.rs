@@ -44,8 +44,6 @@ pub enum MetricSource {
         kind: Symbol,
         /// The object's name.
         object: CompactString,
-        /// The metric's selector.
-        selector: Option<Selector>,
     },
     /// A metric from outside the cluster.
     External {

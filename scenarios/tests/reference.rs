@@ -12,7 +12,7 @@ const BEGIN: &str = "<!-- fields: begin -->\n";
 const END: &str = "<!-- fields: end -->\n";
 
 /// Titles of the records, in the order of the page. What is not here is spelled out where it is used.
-const TITLES: [(&str, &str); 54] = [
+const TITLES: [(&str, &str); 49] = [
     ("ScenarioFile", "The file"),
     ("Metadata", "metadata"),
     ("Pool", "nodes"),
@@ -20,7 +20,6 @@ const TITLES: [(&str, &str); 54] = [
     ("TaintField", "Taints"),
     ("GangScheduling", "gangScheduling"),
     ("ControlPlane", "controlPlane"),
-    ("FeatureGates", "controlPlane: featureGates"),
     ("Latency", "latency"),
     ("SchedulingCycle", "latency.schedulingCycle"),
     ("Profile", "podProfiles"),
@@ -35,10 +34,6 @@ const TITLES: [(&str, &str); 54] = [
     ("SineLoad", "podProfiles: load, a wave"),
     ("Sine", "sine"),
     ("Image", "images"),
-    ("MetricEntry", "metrics"),
-    ("DescribedObject", "metrics: object"),
-    ("ExternalSeries", "metrics: external"),
-    ("MetricPoint", "metrics: values"),
     ("Entry", "timeline"),
     ("Deleted", "timeline: delete"),
     ("Scaled", "timeline: scale"),

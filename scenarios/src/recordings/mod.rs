@@ -4,6 +4,7 @@
 //! What a line is, is seen from its fields ([`Kind`]). A kind knows how to read its lines, what to
 //! answer and which facts of two answers are compared; counting and showing is common to all.
 
+mod controllers;
 mod json;
 mod lines;
 mod scheduler;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use seatrial_api::document::{Diagnostics, FieldPath, Node};
 use seatrial_api::version::KubernetesVersion;
 
+pub use controllers::ControllerScenario;
 pub use scheduler::SchedulerCase;
 pub use tally::{Comparison, Count, Difference, Fact, Row, Tally};
 
@@ -80,6 +82,8 @@ pub struct Line {
 pub enum Recording {
     /// Pods for the scheduler.
     Scheduler(Box<SchedulerCase>),
+    /// Objects for the controllers.
+    Controllers(Box<ControllerScenario>),
 }
 
 impl Recording {
@@ -87,6 +91,7 @@ impl Recording {
     pub fn kind(&self) -> Kind {
         match self {
             Recording::Scheduler(_) => Kind::SchedulerCase,
+            Recording::Controllers(_) => Kind::ControllerScenario,
         }
     }
 
@@ -94,6 +99,7 @@ impl Recording {
     pub fn id(&self) -> &str {
         match self {
             Recording::Scheduler(case) => &case.id,
+            Recording::Controllers(scenario) => scenario.id(),
         }
     }
 
@@ -101,6 +107,7 @@ impl Recording {
     pub fn answer(&self) -> String {
         match self {
             Recording::Scheduler(case) => case.answer(),
+            Recording::Controllers(scenario) => scenario.answer(),
         }
     }
 
@@ -108,6 +115,7 @@ impl Recording {
     pub fn compare(&self) -> Option<Comparison> {
         match self {
             Recording::Scheduler(case) => case.compare(),
+            Recording::Controllers(scenario) => scenario.compare(),
         }
     }
 }
@@ -139,6 +147,9 @@ fn recording(node: &Node, version: KubernetesVersion, reader: &mut Reader<'_>) -
     match kind {
         Kind::SchedulerCase => {
             SchedulerCase::read(node, version, reader).map(Box::new).map(Recording::Scheduler)
+        }
+        Kind::ControllerScenario => {
+            ControllerScenario::read(node, version, reader).map(Box::new).map(Recording::Controllers)
         }
         kind => {
             reader.error(node.position, &path, |error| error.message(format!("{kind}s are not played yet")));

@@ -20,20 +20,13 @@ pub enum Fact {
     Message,
     /// Who had to go.
     Victims,
+    /// A fact about what controllers did, by its name in the recordings.
+    Controller(&'static str),
+    /// When an object of a controller reached something.
+    Milestone,
 }
 
 impl Fact {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [Fact; 7] = [
-        Fact::Outcome,
-        Fact::Feasible,
-        Fact::Rejection,
-        Fact::ScoreCell,
-        Fact::Ties,
-        Fact::Message,
-        Fact::Victims,
-    ];
-
     /// The plural under which it is counted.
     pub fn name(self) -> &'static str {
         match self {
@@ -44,6 +37,18 @@ impl Fact {
             Fact::Ties => "tie_sets",
             Fact::Message => "messages",
             Fact::Victims => "victims",
+            Fact::Controller(name) => name,
+            Fact::Milestone => "milestones",
+        }
+    }
+}
+
+impl Fact {
+    /// How many in a hundred must be equal.
+    pub fn least_percent(self) -> u64 {
+        match self {
+            Fact::Milestone => 98,
+            _ => 100,
         }
     }
 }
@@ -119,6 +124,14 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
 }
 
+impl Comparison {
+    /// Whether something differs that must not. Where most of a kind of fact suffices, that is judged
+    /// over all recordings.
+    pub fn fails(&self) -> bool {
+        self.differences.iter().any(|difference| difference.fact.least_percent() == 100)
+    }
+}
+
 /// A row of the table: recordings with something in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
@@ -132,7 +145,7 @@ pub struct Row {
 
 impl Row {
     fn add(&mut self, comparison: &Comparison) {
-        self.recordings.add(comparison.differences.is_empty());
+        self.recordings.add(!comparison.fails());
         self.subjects.merge(comparison.subjects);
         for (&fact, &count) in &comparison.facts {
             self.facts.entry(fact).or_default().merge(count);
@@ -142,6 +155,12 @@ impl Row {
     /// Whether everything is equal.
     pub fn is_full(&self) -> bool {
         self.recordings.is_full() && self.facts.values().all(|count| count.is_full())
+    }
+
+    /// Whether as much is equal as must be.
+    pub fn passes(&self) -> bool {
+        let enough = |(fact, count): (&Fact, &Count)| count.equal * 100 >= fact.least_percent() * count.total;
+        self.recordings.is_full() && self.facts.iter().all(enough)
     }
 }
 

@@ -19,7 +19,6 @@ mod invariants;
 mod latency;
 mod machines;
 mod memory;
-mod metrics;
 mod nodes;
 mod observe;
 mod operator;

@@ -82,7 +82,6 @@ pub(super) fn build(mut config: ClusterConfig) -> Result<World, SetupError> {
         },
         sync_cost: config.latency.controller_step,
         assumed_owners: Arc::new(config.absent_owners.iter().copied().collect()),
-        hpa_scale_to_zero: config.hpa_scale_to_zero,
         ..ControllerConfig::default()
     });
     let mut world = World::new(Parts {

@@ -28,7 +28,7 @@ pub(super) fn answer(compared: &Compared<'_>) -> Value {
         })
         .collect();
     json!({
-        "passed": compared.failing.is_empty(),
+        "passed": compared.passes(),
         "kinds": kinds,
         "not_compared": compared.not_compared,
         "differences": differences,

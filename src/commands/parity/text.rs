@@ -6,6 +6,9 @@ use seatrial_scenarios::recordings::{Count, Fact, Kind, Row, Tally};
 
 use super::Compared;
 
+/// So many kinds of facts are columns; more of them are rows.
+const COLUMNS: usize = 8;
+
 /// The tables, and the first difference of each failing recording, or all of them.
 pub(super) fn answer(compared: &Compared<'_>, all: bool) -> String {
     let mut out = String::new();
@@ -15,7 +18,7 @@ pub(super) fn answer(compared: &Compared<'_>, all: bool) -> String {
     if compared.not_compared > 0 {
         let _ = writeln!(out, "{} recordings hold no answer to compare with", compared.not_compared);
     }
-    for failing in &compared.failing {
+    for failing in compared.failing.iter().filter(|failing| all || failing.comparison.fails()) {
         let (line, differences) = (failing.line, &failing.comparison.differences);
         let shown = if all { differences.len() } else { 1 };
         let place = format!("{}:{}", line.file, line.number);
@@ -28,7 +31,10 @@ pub(super) fn answer(compared: &Compared<'_>, all: bool) -> String {
 }
 
 fn section(kind: Kind, tally: &Tally, out: &mut String) {
-    let facts: Vec<Fact> = Fact::ALL.into_iter().filter(|fact| tally.all.facts.contains_key(fact)).collect();
+    let facts: Vec<Fact> = tally.all.facts.keys().copied().collect();
+    if facts.len() > COLUMNS {
+        return narrow_section(kind, tally, out);
+    }
     let mut head = vec![format!("{kind}s"), "cases".to_owned(), "pods".to_owned()];
     head.extend(facts.iter().map(|fact| fact.name().replace('_', " ")));
     let mut table = vec![head];
@@ -45,6 +51,27 @@ fn section(kind: Kind, tally: &Tally, out: &mut String) {
         let head = vec!["plugin".to_owned(), "scores and rejections".to_owned()];
         write_table(&[vec![head], missed].concat(), out);
     }
+}
+
+/// The table of a kind with many kinds of facts: they are rows of a table of their own.
+fn narrow_section(kind: Kind, tally: &Tally, out: &mut String) {
+    let sum = |row: &Row| {
+        let mut sum = Count::default();
+        row.facts.values().for_each(|&count| sum.merge(count));
+        sum
+    };
+    let head = |name: &str| [name, "cases", "facts"].map(str::to_owned).to_vec();
+    let mut table = vec![head(&format!("{kind}s"))];
+    let named = tally.features.iter().map(|(name, row)| (name.as_str(), row));
+    for (name, row) in named.chain([("all", &tally.all)]) {
+        table.push(vec![name.to_owned(), row.recordings.to_string(), sum(row).to_string()]);
+    }
+    table.push(vec!["equal".to_owned(), percent(tally.all.recordings), percent(sum(&tally.all))]);
+    write_table(&table, out);
+    let facts = tally.all.facts.iter();
+    let rows = facts.map(|(fact, &count)| vec![fact.name().to_owned(), count.to_string(), percent(count)]);
+    let head = ["kind of fact", "facts", "equal"].map(str::to_owned).to_vec();
+    write_table(&std::iter::once(head).chain(rows).collect::<Vec<_>>(), out);
 }
 
 fn cells(name: &str, row: &Row, facts: &[Fact]) -> Vec<String> {
