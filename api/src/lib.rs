@@ -26,6 +26,7 @@ mod requests;
 pub mod resources;
 pub mod rest;
 pub mod runtime;
+pub mod same_state;
 pub mod scheduling;
 pub mod schema;
 pub mod service;

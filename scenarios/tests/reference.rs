@@ -12,7 +12,7 @@ const BEGIN: &str = "<!-- fields: begin -->\n";
 const END: &str = "<!-- fields: end -->\n";
 
 /// Titles of the records, in the order of the page. What is not here is spelled out where it is used.
-const TITLES: [(&str, &str); 49] = [
+const TITLES: &[(&str, &str)] = &[
     ("ScenarioFile", "The file"),
     ("Metadata", "metadata"),
     ("Pool", "nodes"),
@@ -40,6 +40,7 @@ const TITLES: [(&str, &str); 49] = [
     ("SetImage", "timeline: setImage"),
     ("Workload", "timeline: rolloutRestart, rolloutUndo"),
     ("AddNodes", "timeline: addNodes"),
+    ("Restart", "timeline: restart"),
     ("FaultEntry", "faults"),
     ("TargetField", "faults: target"),
     ("PodsExpect", "expect: pods"),
@@ -201,7 +202,7 @@ fn fields() -> String {
         assert!(named || definition.value.get("properties").is_none(), "{} has no title", definition.key);
     }
     let mut page = Page { root, out: String::new() };
-    for (name, title) in TITLES {
+    for &(name, title) in TITLES {
         let definition = page.root.at(&["$defs", name]).expect(name).clone();
         match title {
             "" => {}

@@ -37,8 +37,10 @@ record! {
 choice! {
     /// What breaks.
     pub(crate) enum FaultWord {
-        /// Power loss: everything on the machines stops; at the end they boot again.
+        /// Power loss: everything on the machines stops; at the end they boot again. A component of the masters dies with all that it knows, and is started again at the end.
         Crash = "crash",
+        /// The kubelets of the machines die, while their containers run on; at the end they are started again.
+        KubeletCrash = "kubeletCrash",
         /// The machines run on and reach nothing outside of themselves.
         Partition = "partition",
         /// The image registry serves pulls more slowly.
@@ -57,6 +59,18 @@ record! {
         rack("rack"): Option<Text>,
         /// All nodes of a zone.
         zone("zone"): Option<Text>,
+        /// A component of the masters.
+        component("component"): Option<ComponentWord>,
     }
-    rules [Rule::ExactlyOne(&["node", "nodes", "rack", "zone"])]
+    rules [Rule::ExactlyOne(&["node", "nodes", "rack", "zone", "component"])]
+}
+
+choice! {
+    /// A component of the masters.
+    pub(crate) enum ComponentWord {
+        /// kube-scheduler.
+        Scheduler = "kube-scheduler",
+        /// kube-controller-manager.
+        ControllerManager = "kube-controller-manager",
+    }
 }

@@ -3,6 +3,7 @@
 use seatrial_api::object::Kind;
 use seatrial_api::units::Span;
 
+use super::faults::ComponentWord;
 use super::{ManifestSource, OneOrMore};
 use crate::schema::{Name, ObjectName, Placed, Rule, Text, record};
 
@@ -41,13 +42,15 @@ record! {
         remove_node("removeNode"): Option<OneOrMore<Placed<Text>>>,
         /// Replaces the machines of a pool one after another: drain, remove, add.
         upgrade_pool("upgradePool"): Option<Placed<Text>>,
+        /// Kills a component, which is started again at once.
+        restart("restart"): Option<Placed<Restart>>,
     }
     rules [
         Rule::AtLeastOne(&["at", "every"]),
         Rule::Needs("times", "every"),
         Rule::ExactlyOne(&[
             "apply", "delete", "scale", "setImage", "rolloutRestart", "rolloutUndo", "cordon", "uncordon", "drain",
-            "addNodes", "removeNode", "upgradePool",
+            "addNodes", "removeNode", "upgradePool", "restart",
         ]),
     ]
 }
@@ -153,6 +156,17 @@ record! {
         daemon_set("daemonSet"): Option<ObjectName>,
     }
     rules [Rule::ExactlyOne(&["deployment", "statefulSet", "daemonSet"])]
+}
+
+record! {
+    /// A component that is killed and started again.
+    pub(crate) struct Restart {
+        /// A component of the masters.
+        component("component"): Option<ComponentWord>,
+        /// The kubelet of a node.
+        kubelet("kubelet"): Option<Text>,
+    }
+    rules [Rule::ExactlyOne(&["component", "kubelet"])]
 }
 
 record! {

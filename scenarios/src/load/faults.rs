@@ -2,12 +2,12 @@
 
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Ratio, SimTime, Span};
-use seatrial_sim_core::cluster::config::{Fault, FaultTiming, FaultType, Target};
+use seatrial_sim_core::cluster::config::{Fault, FaultTiming, FaultType, MasterComponent, Target};
 
 use super::check::Checker;
 use super::nodes::Machines;
 use super::timeline::within_run;
-use crate::file::faults::{FaultEntry, FaultWord, TargetField};
+use crate::file::faults::{ComponentWord, FaultEntry, FaultWord, TargetField};
 use crate::schema::{Placed, Text};
 
 /// The faults of a scenario.
@@ -49,6 +49,7 @@ fn kind(entry: &FaultEntry, checker: &mut Checker<'_>) -> Option<FaultType> {
             return None;
         }
         (FaultWord::Crash, _) => FaultType::Crash,
+        (FaultWord::KubeletCrash, _) => FaultType::KubeletCrash,
         (FaultWord::Partition, _) => FaultType::Partition,
     };
     if let Some(factor) = &entry.factor {
@@ -63,13 +64,21 @@ fn target(entry: &FaultEntry, machines: &Machines, checker: &mut Checker<'_>) ->
     match &entry.target {
         None if hits_nodes => {
             checker.error(&entry.kind, |error| {
-                error.expected("a target: one of node, nodes, rack, zone", "none")
+                error.expected("a target: one of node, nodes, rack, zone, component", "none")
             });
             None
         }
         None => Some(None),
         Some(target) if !hits_nodes => {
             checker.error(target, |error| error.message("a slow registry hits all nodes and has no target"));
+            None
+        }
+        Some(target) if target.value.component.is_some() && entry.kind.value != FaultWord::Crash => {
+            checker.error(target, |error| {
+                error
+                    .message("a component of the masters can crash, and nothing else")
+                    .hint("write type: crash")
+            });
             None
         }
         Some(target) => hit(target, machines, checker).map(Some),
@@ -79,8 +88,10 @@ fn target(entry: &FaultEntry, machines: &Machines, checker: &mut Checker<'_>) ->
 fn hit(target: &Placed<TargetField>, machines: &Machines, checker: &mut Checker<'_>) -> Option<Target> {
     let name =
         |name: &Text| Placed { value: name.clone(), position: target.position, path: target.path.clone() };
-    let TargetField { node, nodes, rack, zone } = &target.value;
-    if let Some(node) = node {
+    let TargetField { node, nodes, rack, zone, component } = &target.value;
+    if let Some(word) = component {
+        Some(Target::Master(self::component(*word)))
+    } else if let Some(node) = node {
         machines.node(&name(node), checker).map(Target::Node)
     } else if let Some(pool) = nodes {
         machines.pool(&name(pool), checker).map(|(_, pool)| Target::Pool(pool))
@@ -88,6 +99,14 @@ fn hit(target: &Placed<TargetField>, machines: &Machines, checker: &mut Checker<
         machines.rack(target, &rack.0, checker).map(Target::Rack)
     } else {
         zone.as_ref().and_then(|zone| machines.zone(target, &zone.0, checker)).map(Target::Zone)
+    }
+}
+
+/// The component that a word means.
+pub(super) fn component(word: ComponentWord) -> MasterComponent {
+    match word {
+        ComponentWord::Scheduler => MasterComponent::Scheduler,
+        ComponentWord::ControllerManager => MasterComponent::ControllerManager,
     }
 }
 

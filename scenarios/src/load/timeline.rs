@@ -11,7 +11,7 @@ use super::check::{Checker, Referent};
 use super::nodes::{Machines, NODES_MAX};
 use super::objects::{KnownObjects, Mention, ObjectSource};
 use crate::file::ManifestSource;
-use crate::file::timeline::{AddNodes, Entry, Scaled, SetImage, Workload};
+use crate::file::timeline::{AddNodes, Entry, Restart, Scaled, SetImage, Workload};
 use crate::schema::{ObjectName, Placed, Text};
 
 /// How often an entry can be repeated.
@@ -143,6 +143,8 @@ impl Surroundings<'_> {
             self.workload(workload, checker).map(Action::RolloutRestart)
         } else if let Some(workload) = &entry.rollout_undo {
             self.workload(workload, checker).map(Action::RolloutUndo)
+        } else if let Some(restart) = &entry.restart {
+            self.restart(restart, checker)
         } else if let Some(pool) = &entry.upgrade_pool {
             self.machines.pool(pool, checker).map(|(_, pool)| Action::UpgradePool(pool))
         } else if let Some(deleted) = &entry.delete {
@@ -152,6 +154,16 @@ impl Surroundings<'_> {
             None
         };
         vec![action]
+    }
+
+    fn restart(&self, restart: &Placed<Restart>, checker: &mut Checker<'_>) -> Option<Action> {
+        let Restart { component, kubelet } = &restart.value;
+        if let Some(component) = component {
+            return Some(Action::RestartMaster(super::faults::component(*component)));
+        }
+        let node = kubelet.as_ref()?;
+        let node = Placed { value: node.clone(), position: restart.position, path: restart.path.clone() };
+        self.machines.node(&node, checker).map(Action::RestartKubelet)
     }
 
     fn scale(&self, scaled: &Placed<Scaled>, checker: &mut Checker<'_>) -> Option<Action> {

@@ -106,6 +106,23 @@ impl World {
                     None => self.record_trouble(now, "remove node", not_found("node", node.as_str()), cause),
                 }
             }
+            Action::RestartMaster(component) => {
+                let cause = self.record_action(now, "restart", component.as_str());
+                self.stop_master(now, *component);
+                self.start_master(now, *component, cause);
+            }
+            Action::RestartKubelet(node) => {
+                let cause = self.record_action(now, "restart kubelet", node.as_str());
+                match self.machines.named(*node) {
+                    Some(machine) => {
+                        self.stop_kubelet(now, machine, cause);
+                        self.start_kubelet(now, machine, cause);
+                    }
+                    None => {
+                        self.record_trouble(now, "restart kubelet", not_found("node", node.as_str()), cause)
+                    }
+                }
+            }
             Action::UpgradePool(pool) => {
                 let cause = self.record_action(now, "upgrade pool", pool.as_str());
                 let old =

@@ -179,13 +179,39 @@ pub enum Target {
     Rack(Symbol),
     /// All nodes of a zone.
     Zone(Symbol),
+    /// A component of the masters.
+    Master(MasterComponent),
+}
+
+/// A component of the masters that can fail by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum MasterComponent {
+    /// kube-scheduler.
+    Scheduler,
+    /// kube-controller-manager.
+    ControllerManager,
+}
+
+impl MasterComponent {
+    /// As upstream names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MasterComponent::Scheduler => "kube-scheduler",
+            MasterComponent::ControllerManager => "kube-controller-manager",
+        }
+    }
 }
 
 /// What a fault does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultType {
-    /// Power loss: everything on the machines stops; at the end they boot again.
+    /// Power loss: everything on the machines stops; at the end they boot again. A component of
+    /// the masters crashes, and is started again at the end.
     Crash,
+    /// The kubelets of the machines crash, while containers run on; at the end they are started
+    /// again.
+    KubeletCrash,
     /// The machines run on and reach nothing outside of themselves.
     Partition,
     /// The image registry serves pulls so many times slower.
@@ -262,6 +288,10 @@ pub enum Action {
     RemoveNode(Symbol),
     /// Replaces the machines of a pool one after another: drain, remove, add.
     UpgradePool(Symbol),
+    /// Kills a component of the masters, which is started again at once.
+    RestartMaster(MasterComponent),
+    /// Kills the kubelet of a node, which is started again at once.
+    RestartKubelet(Symbol),
 }
 
 /// An entry of the timeline.

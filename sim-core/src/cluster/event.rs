@@ -1,5 +1,6 @@
 //! The events of the simulated cluster: small, copied, and carrying rows instead of objects.
 
+use super::config::MasterComponent;
 use crate::engine::trace::{Event, Signature};
 
 /// The row of `events.csv` that led to something; none before the first.
@@ -113,6 +114,20 @@ pub(crate) enum What {
     Memory(u32),
     /// An object of the workload arrives: its position.
     Arrival(u32),
+    /// A component of the masters leads: the life that this belongs to.
+    Leads {
+        /// The component.
+        component: MasterComponent,
+        /// Its life.
+        life: u32,
+    },
+    /// The process of a kubelet is ready to work.
+    KubeletUp {
+        /// The machine.
+        machine: u32,
+        /// The process that this belongs to.
+        process: u32,
+    },
     /// The CPU demand of a profile changes.
     Load {
         /// The profile.
@@ -134,7 +149,7 @@ pub struct ClusterEvent {
 const _: () = assert!(size_of::<ClusterEvent>() <= 16, "an event fits half of a queue entry");
 
 /// The kinds of events, for a trace that is read by people.
-pub(crate) const KIND_NAMES: [&str; 16] = [
+pub(crate) const KIND_NAMES: [&str; 18] = [
     "commit",
     "watch",
     "node-watch",
@@ -151,6 +166,8 @@ pub(crate) const KIND_NAMES: [&str; 16] = [
     "arrival",
     "memory",
     "input",
+    "leads",
+    "kubelet-up",
 ];
 
 impl Event for ClusterEvent {
@@ -172,6 +189,8 @@ impl Event for ClusterEvent {
             What::Arrival(position) => (13, position, 0),
             What::Memory(machine) => (14, machine, 0),
             What::Input { row, digest } => (15, row, digest),
+            What::Leads { component, life } => (16, component as u32, life),
+            What::KubeletUp { machine, process } => (17, machine, process),
         };
         Signature { kind, ids: [a, b, 0] }
     }

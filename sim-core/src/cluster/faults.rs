@@ -4,7 +4,7 @@ use compact_str::CompactString;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Ratio, SimTime, Span};
 
-use super::config::{Fault, FaultTiming, FaultType, Target};
+use super::config::{Fault, FaultTiming, FaultType, MasterComponent, Target};
 use super::event::{Cause, What};
 use super::nodes::machine_entity;
 use super::streams::{Purpose, name_entity};
@@ -31,6 +31,16 @@ pub(super) struct Injection {
 enum Timing {
     At(SimTime, Option<Span>),
     Random { entity: u64, mtbf: Sampler, mttr: Sampler },
+}
+
+impl Injection {
+    /// The component of the masters that it hits.
+    fn master(&self) -> Option<MasterComponent> {
+        match self.target {
+            Some(Target::Master(component)) => Some(component),
+            _ => None,
+        }
+    }
 }
 
 impl World {
@@ -99,13 +109,23 @@ impl World {
         let injection = &mut self.injections[index as usize];
         injection.strikes += 1;
         injection.machines.clone_from(&machines);
+        let master = injection.master();
         match fault.kind {
             FaultType::Crash => {
+                if let Some(component) = master {
+                    self.master_outage(now, component, true, cause);
+                }
                 for &machine in &machines {
                     self.machines.get_mut(machine).outages += 1;
                     self.lose_power(now, machine, cause);
                 }
                 self.machine_truth_changed(now, None);
+            }
+            FaultType::KubeletCrash => {
+                for &machine in &machines {
+                    self.machines.get_mut(machine).kubelet_outages += 1;
+                    self.stop_kubelet(now, machine, cause);
+                }
             }
             FaultType::Partition => {
                 for &machine in &machines {
@@ -129,7 +149,16 @@ impl World {
         let machines = std::mem::take(&mut self.injections[index as usize].machines);
         let cause = self.record_fault(now, fault, index, EventType::FaultEnd);
         match fault.kind {
+            FaultType::KubeletCrash => {
+                for &machine in &machines {
+                    self.machines.get_mut(machine).kubelet_outages -= 1;
+                    self.start_kubelet(now, machine, cause);
+                }
+            }
             FaultType::Crash => {
+                if let Some(component) = self.injections[index as usize].master() {
+                    self.master_outage(now, component, false, cause);
+                }
                 for &machine in &machines {
                     self.machines.get_mut(machine).outages -= 1;
                     self.regain_power(now, machine, cause);
@@ -161,6 +190,7 @@ impl World {
                     Target::Pool(pool) => machine.spec.pool == *pool,
                     Target::Rack(rack) => machine.spec.rack == *rack,
                     Target::Zone(zone) => machine.zone == *zone,
+                    Target::Master(_) => false,
                 }
         });
         hit.map(|(row, _)| row).collect()
@@ -196,6 +226,7 @@ impl World {
             event,
             reason: Symbol::new(match fault.kind {
                 FaultType::Crash => "Crash",
+                FaultType::KubeletCrash => "KubeletCrash",
                 FaultType::Partition => "Partition",
                 FaultType::SlowRegistry(_) => "SlowRegistry",
             }),
@@ -211,6 +242,7 @@ fn describe_target(target: &Target) -> CompactString {
         Target::Pool(pool) => compact_str::format_compact!("nodes {pool}"),
         Target::Rack(rack) => compact_str::format_compact!("rack {rack}"),
         Target::Zone(zone) => compact_str::format_compact!("zone {zone}"),
+        Target::Master(component) => component.as_str().into(),
     }
 }
 
@@ -221,6 +253,9 @@ fn target_entity(fault: Symbol, target: Option<&Target>) -> u64 {
         Some(Target::Node(name)) => machine_entity(*name),
         Some(Target::Pool(name) | Target::Rack(name) | Target::Zone(name)) => {
             machine_entity(*name).rotate_left(1)
+        }
+        Some(Target::Master(component)) => {
+            name_entity(seatrial_api::object::Kind::Untyped, Symbol::empty(), component.as_str())
         }
         None => 0,
     };

@@ -15,6 +15,19 @@ const SANDBOXES_AT_ONCE: usize = 4;
 /// From one lease renewal of a kubelet to the next.
 pub(crate) const LEASE_PERIOD: Span = Span::from_secs(10);
 
+/// What a machine's kubelet is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KubeletState {
+    /// It has never run.
+    New,
+    /// It runs.
+    Running,
+    /// It was lost with the machine's power.
+    Lost,
+    /// It crashed, while the machine runs on.
+    Stopped,
+}
+
 /// A machine. What nearly every event of a pod touches lies in the first line of a cache.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
@@ -33,6 +46,8 @@ pub(crate) struct MachineState {
     pub(crate) present: bool,
     /// Whether renewals of its lease arrive at the API server.
     pub(crate) beating: bool,
+    /// What its kubelet is doing.
+    pub(crate) kubelet: KubeletState,
     /// When the last watch event arrived at its kubelet: a watch keeps its order.
     last_arrival: SimTime,
     /// When each of the runtime's places is free again.
@@ -45,6 +60,10 @@ pub(crate) struct MachineState {
     pub(crate) island: Option<u32>,
     /// When in each period the lease is renewed.
     pub(crate) lease_phase: Span,
+    /// How many faults keep its kubelet down.
+    pub(crate) kubelet_outages: u32,
+    /// Counts the processes of its kubelet.
+    pub(crate) process: u32,
     /// When its kubelet looks at its memory next, while that is short.
     pub(crate) memory_look_at: Option<SimTime>,
     /// Watch events that wait for the connection: rows of the watch events on their way.
@@ -54,9 +73,9 @@ pub(crate) struct MachineState {
 }
 
 impl MachineState {
-    /// Whether the machine runs and reaches the API server.
+    /// Whether the machine's kubelet runs and reaches the API server.
     pub(crate) fn is_connected(&self) -> bool {
-        self.powered && self.cuts == 0
+        self.powered && self.cuts == 0 && self.kubelet == KubeletState::Running
     }
 
     /// The last renewal at or before `now`.
@@ -112,6 +131,9 @@ impl Machines {
             boot: 0,
             lease_phase,
             beating: false,
+            kubelet: KubeletState::New,
+            kubelet_outages: 0,
+            process: 0,
             memory_look_at: None,
             held_events: Vec::new(),
             held_requests: Vec::new(),

@@ -13,9 +13,9 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 use seatrial_node::config::{KubeletConfig, PresentImages, RateLimit};
 
-use super::config::NodeSpec;
+use super::config::{MasterComponent, NodeSpec};
 use super::event::{Cause, What};
-use super::machines::LEASE_PERIOD;
+use super::machines::{KubeletState, LEASE_PERIOD};
 use super::runtime::Answer;
 use super::streams::{Purpose, name_entity};
 use super::world::{PendingReport, World};
@@ -59,8 +59,18 @@ impl World {
             return;
         }
         state.powered = true;
-        let (node, spec, first) = (state.node, state.spec.clone(), state.boot == 0);
         self.recorder.machines[machine as usize].uptime.set(now, 1);
+        match self.machines.get(machine).kubelet_outages {
+            0 => self.begin_kubelet(now, machine, cause),
+            _ => self.machines.get_mut(machine).kubelet = KubeletState::Stopped,
+        }
+    }
+
+    /// The kubelet of a machine begins its work: it registers, or finds its Node object and its pods.
+    pub(super) fn begin_kubelet(&mut self, now: SimTime, machine: u32, cause: Cause) {
+        let state = self.machines.get_mut(machine);
+        let before = std::mem::replace(&mut state.kubelet, KubeletState::Running);
+        let (node, spec) = (state.node, state.spec.clone());
         let known = node.and_then(|node| self.api.typed::<Node>(node)).cloned();
         let config = self.kubelet_config(&spec);
         // What happened while the machine was off is part of the first list, its own Node included:
@@ -76,14 +86,16 @@ impl World {
         let mut pods: Vec<_> = pods.collect();
         pods.sort_by_key(|pod| pod.meta.id);
         self.with_kubelets(now, cause, |kubelets, effects| {
-            if first {
-                kubelets.start_node(now, object, config, effects);
-            } else {
-                kubelets.reboot_node(now, spec.name, &pods, effects);
-                // What became of its Node object meanwhile is part of the first list as well.
-                let event = WatchEvent { change: Change::Modified, object: Object::Node(object) };
-                kubelets.handle(now, Input::Watch(&event), effects);
+            match before {
+                KubeletState::New => return kubelets.start_node(now, object, config, effects),
+                KubeletState::Lost => kubelets.reboot_node(now, spec.name, &pods, effects),
+                KubeletState::Running | KubeletState::Stopped => {
+                    kubelets.start_kubelet(now, spec.name, &pods, effects);
+                }
             }
+            // What became of its Node object meanwhile is part of the first list as well.
+            let event = WatchEvent { change: Change::Modified, object: Object::Node(object) };
+            kubelets.handle(now, Input::Watch(&event), effects);
         });
         self.machine_truth_changed(now, None);
         self.resume_heartbeat(now, machine, cause);
@@ -100,6 +112,9 @@ impl World {
         }
         state.powered = false;
         state.boot += 1;
+        if state.kubelet != KubeletState::New {
+            state.kubelet = KubeletState::Lost;
+        }
         state.held_requests.clear();
         state.memory_look_at = None;
         let name = state.spec.name;
@@ -142,17 +157,18 @@ impl World {
             self.reconnect(now, machine, cause);
         } else {
             self.cease_heartbeat(now, machine, cause);
+            // One that came up while it reached nobody could not begin.
+            self.start_kubelet(now, machine, cause);
         }
     }
 
     /// From now on no renewal of the machine's lease arrives.
-    fn cease_heartbeat(&mut self, now: SimTime, machine: u32, cause: Cause) {
+    pub(super) fn cease_heartbeat(&mut self, now: SimTime, machine: u32, cause: Cause) {
         let state = self.machines.get_mut(machine);
         let Some(node) = state.node.filter(|_| state.beating) else { return };
         state.beating = false;
         let last = state.last_renewal(now);
-        let heartbeat = Heartbeat::Ceased { last };
-        self.tell_controllers(now, Input::Heartbeat { node, heartbeat }, cause);
+        self.tell_of_lease(now, node, Heartbeat::Ceased { last }, cause);
     }
 
     /// Renewals arrive again, from the next one on.
@@ -176,7 +192,14 @@ impl World {
             return;
         };
         state.beating = true;
-        self.tell_controllers(now, Input::Heartbeat { node, heartbeat: Heartbeat::Regular }, cause);
+        self.tell_of_lease(now, node, Heartbeat::Regular, cause);
+    }
+
+    /// Tells the controllers of a node's lease, if they are there.
+    pub(super) fn tell_of_lease(&mut self, now: SimTime, node: u32, heartbeat: Heartbeat, cause: Cause) {
+        if self.masters.is_up(MasterComponent::ControllerManager) {
+            self.tell_controllers(now, Input::Heartbeat { node, heartbeat }, cause);
+        }
     }
 
     /// A runtime carries a command out.

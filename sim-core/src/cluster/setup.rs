@@ -21,6 +21,7 @@ use super::behaviour::Behaviours;
 use super::config::{ClusterConfig, NodeSpec};
 use super::event::{Cause, What};
 use super::latency::Latencies;
+use super::machines::KubeletState;
 use super::nodes::node_object;
 use super::runtime::Runtimes;
 use super::world::{Client, Parts, World};
@@ -73,17 +74,7 @@ pub(super) fn build(mut config: ClusterConfig) -> Result<World, SetupError> {
         Latencies::new(&config.latency).map_err(|(stage, error)| SetupError::Latency { stage, error })?;
     let behaviours = Behaviours::new(&config.profiles, &config.images).map_err(SetupError::Distribution)?;
     let scheduler = Scheduler::new(config.scheduler.clone()).map_err(SetupError::Scheduler)?;
-    let controllers = ControllerManager::new(ControllerConfig {
-        version: config.version,
-        client_limits: if config.client_rate_limits {
-            ControllerConfig::default().client_limits
-        } else {
-            ClientLimits::Unlimited
-        },
-        sync_cost: config.latency.controller_step,
-        assumed_owners: Arc::new(config.absent_owners.iter().copied().collect()),
-        ..ControllerConfig::default()
-    });
+    let controllers = ControllerManager::new(controller_config(&config));
     let mut world = World::new(Parts {
         api: ApiServer::new(config.version, config.seed),
         scheduler,
@@ -100,6 +91,20 @@ pub(super) fn build(mut config: ClusterConfig) -> Result<World, SetupError> {
     world.plan_faults().map_err(SetupError::Distribution)?;
     world.plan_timeline();
     Ok(world)
+}
+
+/// The configuration of the controller manager.
+pub(super) fn controller_config(config: &ClusterConfig) -> ControllerConfig {
+    let defaults = ControllerConfig::default();
+    let limits = if config.client_rate_limits { defaults.client_limits } else { ClientLimits::Unlimited };
+    ControllerConfig {
+        version: config.version,
+        client_limits: limits,
+        sync_cost: config.latency.controller_step,
+        assumed_owners: Arc::new(config.absent_owners.iter().copied().collect()),
+        hpa_scale_to_zero: config.hpa_scale_to_zero,
+        ..defaults
+    }
 }
 
 impl World {
@@ -203,6 +208,7 @@ impl World {
         let state = self.machines.get_mut(machine);
         state.powered = true;
         state.beating = true;
+        state.kubelet = KubeletState::Running;
         let (spec, node) = (state.spec.clone(), state.node);
         let Some(id) = node else { return };
         let Some(object) = self.api.typed::<Node>(id).cloned() else { return };

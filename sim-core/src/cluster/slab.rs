@@ -56,6 +56,11 @@ impl<T> Slab<T> {
         self.rows[row as usize].as_mut().expect("invariant: the row is in use")
     }
 
+    /// All values, to be changed; those that are lent are left out.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.rows.iter_mut().flatten()
+    }
+
     /// How many rows are in use.
     pub(crate) fn len(&self) -> usize {
         self.rows.len() - self.free.len()

@@ -38,6 +38,8 @@ pub(crate) enum Purpose {
     FaultTime,
     RepairTime,
     MemoryLook,
+    LeaderRetry,
+    KubeletStart,
 }
 
 /// The streams of one run.

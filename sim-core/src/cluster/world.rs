@@ -21,6 +21,7 @@ use seatrial_node::{Kubelets, Timer as KubeletTimer};
 use seatrial_scheduler::{Scheduler, Timer as SchedulerTimer};
 
 use super::availability::Availability;
+use super::components::Masters;
 use super::config::ClusterConfig;
 use super::event::{Cause, ClusterEvent, WATCHERS, Watcher, Watchers, What};
 use super::latency::Latencies;
@@ -39,6 +40,10 @@ pub(super) enum Client {
     Controllers,
     /// The kubelet of a machine.
     Kubelet(u32),
+    /// Someone who has crashed since: nobody hears the answer.
+    Departed,
+    /// Someone who crashed before the request had left.
+    Unsent,
     Operator,
     Workload,
 }
@@ -46,7 +51,9 @@ pub(super) enum Client {
 /// A request on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
-    client: Client,
+    pub(super) client: Client,
+    /// When it leaves its client.
+    pub(super) sent_at: SimTime,
     token: Token,
     request: Request,
 }
@@ -64,6 +71,8 @@ pub(super) enum MachineTimer {
     Scheduler(SchedulerTimer),
     Controllers(ControllerTimer),
     Kubelets(KubeletTimer),
+    /// One of a component that has crashed.
+    Lapsed,
 }
 
 /// A report of a runtime on its way.
@@ -91,9 +100,9 @@ pub(super) struct World {
     pub(super) usage: Usage,
     pub(super) latencies: Latencies,
     pub(super) streams: Streams,
-    flights: Slab<Flight>,
+    pub(super) flights: Slab<Flight>,
     watches: Slab<PendingWatch>,
-    timers: Slab<MachineTimer>,
+    pub(super) timers: Slab<MachineTimer>,
     reports: Slab<PendingReport>,
     /// Reports of what took no time.
     pub(super) prompt_reports: VecDeque<(PendingReport, Cause)>,
@@ -108,6 +117,8 @@ pub(super) struct World {
     pub(super) seen_nodes: FxHashMap<u32, Arc<Node>>,
     pub(super) recorder: Recorder,
     pub(super) availability: Availability,
+    /// Which components of the masters work.
+    pub(super) masters: Masters,
     /// Faults on their targets.
     pub(super) injections: Vec<super::faults::Injection>,
     /// What came from outside.
@@ -145,6 +156,7 @@ impl World {
             usage: Usage::new(&parts.runtimes.behaviours),
             streams: Streams::new(config.seed),
             recorder: Recorder::new(config.recording, config.duration),
+            masters: Masters::default(),
             injections: Vec::new(),
             inputs: Vec::new(),
             api: parts.api,
@@ -201,6 +213,7 @@ impl World {
                 MachineTimer::Scheduler(timer) => self.tell_scheduler(now, Input::Timer(timer), cause),
                 MachineTimer::Controllers(timer) => self.tell_controllers(now, Input::Timer(timer), cause),
                 MachineTimer::Kubelets(timer) => self.tell_kubelets(now, Input::Timer(timer), cause),
+                MachineTimer::Lapsed => {}
             },
             What::Report(row) => {
                 let report = self.reports.take(row);
@@ -216,6 +229,8 @@ impl World {
             What::Unready { pod, attempt } => self.unready(now, pod, attempt, cause),
             What::Load { profile, step } => self.load_step(now, profile, step),
             What::Memory(machine) => self.look_at_memory(now, machine, cause),
+            What::Leads { component, life } => self.leads(now, component, life, cause),
+            What::KubeletUp { machine, process } => self.kubelet_up(now, machine, process, cause),
             What::Arrival(position) => self.arrive(now, position),
         }
     }
@@ -335,7 +350,7 @@ impl World {
         } else {
             self.latencies.api_write.draw_from(|| self.streams.of(entity, Purpose::ApiWrite, nth))
         };
-        let row = self.flights.insert(Flight { client, token, request });
+        let row = self.flights.insert(Flight { client, sent_at: at, token, request });
         self.plan(at + latency, What::Commit(row), cause);
         at + latency
     }
@@ -358,13 +373,16 @@ impl World {
 
     /// The API server commits a request and answers it.
     fn commit(&mut self, now: SimTime, row: u32, cause: Cause) {
-        let Flight { client, token, request } = self.flights.take(row);
-        if let Client::Kubelet(machine) = client
-            && !self.machines.get(machine).powered
-        {
-            return;
+        let Flight { client, token, request, .. } = self.flights.take(row);
+        match client {
+            Client::Unsent => return,
+            Client::Kubelet(machine) if !self.machines.get(machine).powered => return,
+            _ => {}
         }
         if let Request::PodMetrics { namespace, selector } = &request {
+            if client == Client::Departed {
+                return;
+            }
             let runtimes = &self.runtimes;
             let profile = |pod| runtimes.pod(pod).and_then(|truth| truth.profile);
             let samples: Result<_, ApiError> = Ok(self.usage.metrics(now, *namespace, selector, profile));
@@ -378,7 +396,7 @@ impl World {
             Client::Scheduler => self.tell_scheduler(now, Input::Reply { token, reply: &reply }, cause),
             Client::Controllers => self.tell_controllers(now, Input::Reply { token, reply: &reply }, cause),
             Client::Kubelet(_) => self.tell_kubelets(now, Input::Reply { token, reply: &reply }, cause),
-            Client::Operator | Client::Workload => {}
+            Client::Operator | Client::Workload | Client::Departed | Client::Unsent => {}
         }
     }
 
@@ -484,7 +502,11 @@ impl World {
     fn deliver(&mut self, now: SimTime, watchers: Watchers, row: u32, cause: Cause) {
         let pending = self.watches.lend(row);
         let event = &pending.event;
+        let revision = event.object.meta().resource_version;
         for watcher in watchers.iter() {
+            if !self.masters.hears(watcher, revision) {
+                continue;
+            }
             match watcher {
                 Watcher::Scheduler => self.tell_scheduler(now, Input::Watch(event), cause),
                 Watcher::Controllers => self.tell_controllers(now, Input::Watch(event), cause),
