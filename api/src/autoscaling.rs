@@ -44,6 +44,8 @@ pub enum MetricSource {
         kind: Symbol,
         /// The object's name.
         object: CompactString,
+        /// The metric's selector.
+        selector: Option<Selector>,
     },
     /// A metric from outside the cluster.
     External {

@@ -3,10 +3,12 @@
 //! not a random source of its own.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::object::ObjectRef;
 use crate::request::{ApiError, Reply, Request, WatchEvent};
 use crate::runtime::{RuntimeCommand, RuntimeReport};
+use crate::symbol::Symbol;
 use crate::units::{Bytes, MilliCpu, SimTime, Span};
 
 /// The key by which a machine recognises the reply to a request it made.
@@ -33,6 +35,13 @@ pub enum Input<'a, Timer> {
         token: Token,
         /// The samples in order of pod rows, or a refusal.
         samples: &'a Result<Vec<PodMetrics>, ApiError>,
+    },
+    /// A query for values of the custom or external metrics API was answered.
+    MetricValues {
+        /// The key that the machine gave the query.
+        token: Token,
+        /// The values, those of pods in order of their rows, or a refusal.
+        values: &'a Result<Vec<MetricValue>, ApiError>,
     },
     /// News of a node's lease.
     Heartbeat {
@@ -67,8 +76,32 @@ pub enum Heartbeat {
     Renewed,
 }
 
-/// What the metrics server knows of a pod.
+/// What the metrics server knows of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContainerMetrics {
+    /// The container.
+    pub name: Symbol,
+    /// CPU use over the window.
+    pub cpu: MilliCpu,
+    /// Memory in use.
+    pub memory: Bytes,
+}
+
+/// A value of the custom or external metrics API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricValue {
+    /// The pod that it is about, by its row; `u32::MAX` for values about anything else.
+    pub pod: u32,
+    /// The value in thousandths.
+    pub value: i64,
+    /// When it was measured.
+    pub sampled_at: SimTime,
+    /// Over how long.
+    pub window: Span,
+}
+
+/// What the metrics server knows of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodMetrics {
     /// The pod's row in the store.
     pub pod: u32,
@@ -80,6 +113,8 @@ pub struct PodMetrics {
     pub sampled_at: SimTime,
     /// The length of the window.
     pub window: Span,
+    /// Its containers; `None` for a pod of one, whose use is the pod's.
+    pub containers: Option<Arc<[ContainerMetrics]>>,
 }
 
 /// Whether a decision is routine or a trouble, as the type of an Event object.

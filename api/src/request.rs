@@ -185,6 +185,68 @@ pub enum Request {
         /// Which pods.
         selector: Arc<Selector>,
     },
+    /// Asks the custom or external metrics API for a metric; answered by
+    /// [`crate::machine::Input::MetricValues`], or refused where no adapter serves that API.
+    Metric(Box<MetricQuery>),
+}
+
+/// What a metric is about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MetricSubject {
+    /// Pods; each has a value of its own.
+    Pods(Arc<Selector>),
+    /// One object.
+    Object {
+        /// Its kind.
+        kind: Symbol,
+        /// Its name.
+        name: CompactString,
+    },
+    /// Something outside of the cluster.
+    External,
+}
+
+/// A query for a metric of the custom or external metrics API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricQuery {
+    /// The namespace of the autoscaler, in which the metric is looked for.
+    pub namespace: Symbol,
+    /// The metric.
+    pub name: Symbol,
+    /// Which of its series, by their labels; all if absent.
+    pub selector: Option<Selector>,
+    /// What it is about.
+    pub subject: MetricSubject,
+}
+
+impl MetricQuery {
+    /// The refusal of a server to which no adapter has registered the API.
+    pub fn not_served(&self) -> ApiError {
+        let message = match self.subject {
+            MetricSubject::External => format!(
+                "the server could not find the requested resource (get {}.external.metrics.k8s.io)",
+                self.name
+            ),
+            _ => "no custom metrics API (custom.metrics.k8s.io) registered".to_string(),
+        };
+        ApiError::new(ErrorReason::NotFound, message)
+    }
+
+    /// The refusal of an adapter that does not know the metric.
+    pub fn unknown(&self) -> ApiError {
+        let name = self.name;
+        let message = match &self.subject {
+            MetricSubject::External => {
+                format!("the server could not find the metric {name} for external metrics")
+            }
+            MetricSubject::Pods(_) => format!("the server could not find the metric {name} for pods"),
+            MetricSubject::Object { kind, name: object } => {
+                let kind = kind.as_str().to_ascii_lowercase();
+                format!("the server could not find the metric {name} for {kind} {object}")
+            }
+        };
+        ApiError::new(ErrorReason::NotFound, message)
+    }
 }
 
 impl Request {

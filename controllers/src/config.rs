@@ -51,6 +51,8 @@ pub struct Config {
     /// Owners that exist although no list shows them, because a state dump left them out: their
     /// dependents are no garbage.
     pub assumed_owners: Arc<FxHashSet<Uid>>,
+    /// Whether autoscalers may scale to zero and back (feature gate `HPAScaleToZero`, off upstream).
+    pub hpa_scale_to_zero: bool,
 }
 
 impl Default for Config {
@@ -62,6 +64,7 @@ impl Default for Config {
             node_lifecycle: NodeLifecycleConfig::default(),
             terminated_pod_threshold: 12_500,
             assumed_owners: Arc::default(),
+            hpa_scale_to_zero: false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The controller manager: routes inputs to the controllers.
 
-use seatrial_api::machine::{Effects, Input, Machine, PodMetrics};
+use seatrial_api::machine::{Effects, Input, Machine, MetricValue, PodMetrics};
 use seatrial_api::request::{ApiError, Reply};
 use seatrial_api::units::SimTime;
 
@@ -81,6 +81,19 @@ macro_rules! queued {
             ) {
                 match id {
                     $($id => self.$field.measured(around, tag, samples),)*
+                    _ => {}
+                }
+            }
+
+            fn metric_values(
+                &mut self,
+                around: &mut Surroundings<'_>,
+                id: u8,
+                tag: u64,
+                values: &Result<Vec<MetricValue>, ApiError>,
+            ) {
+                match id {
+                    $($id => self.$field.metric_values(around, tag, values),)*
                     _ => {}
                 }
             }
@@ -166,6 +179,10 @@ impl Machine for ControllerManager {
             Input::Metrics { token, samples } => {
                 let (id, tag) = split_token(token);
                 self.queued.measured(around, id, tag, samples);
+            }
+            Input::MetricValues { token, values } => {
+                let (id, tag) = split_token(token);
+                self.queued.metric_values(around, id, tag, values);
             }
             Input::Timer(ControllerTimer::Started) => {
                 self.started = true;

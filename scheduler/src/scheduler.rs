@@ -281,7 +281,10 @@ impl Machine for Scheduler {
             Input::Watch(event) => self.on_watch(now, event),
             Input::Reply { token, reply } => self.on_reply(now, token, reply, effects),
             Input::Timer(timer) => self.on_timer(now, timer, effects),
-            Input::Metrics { .. } | Input::Heartbeat { .. } | Input::Runtime { .. } => {}
+            Input::Metrics { .. }
+            | Input::MetricValues { .. }
+            | Input::Heartbeat { .. }
+            | Input::Runtime { .. } => {}
         }
         self.arm(now, effects);
     }

@@ -50,6 +50,8 @@ fn config(nodes: usize, manifests: Vec<Object>) -> ClusterConfig {
         manifests,
         profiles: Vec::new(),
         images: Vec::new(),
+        metrics: Vec::new(),
+        hpa_scale_to_zero: false,
         arrivals: None,
         timeline: Vec::new(),
         faults: Vec::new(),

@@ -29,7 +29,12 @@ pub(super) fn autoscaler(object: &Reader<'_>, meta: ObjectMeta) -> Option<Horizo
                 target: MetricTarget::Utilization(percent.unwrap_or(CPU_UTILIZATION)),
             });
         }
-        let min_replicas = spec.int32("minReplicas", 1).unwrap_or(1);
+        // Zero is for metrics that are there without pods, behind the gate HPAScaleToZero.
+        let without_pods = |metric: &Metric| {
+            matches!(metric.source, MetricSource::Object { .. } | MetricSource::External { .. })
+        };
+        let least = if spec.cx.hpa_scale_to_zero && metrics.iter().any(without_pods) { 0 } else { 1 };
+        let min_replicas = spec.int32("minReplicas", least).unwrap_or(1);
         if !spec.has("maxReplicas") {
             spec.invalid("maxReplicas", "a whole number ≥ 1");
         }
@@ -87,13 +92,13 @@ fn metric(metric: &Reader<'_>) -> Option<Metric> {
         (MetricSource::Pods { name, selector }, metric_target(source))
     }));
     read.push(metric.object("object", |source| {
-        let (name, _) = identifier(source);
+        let (name, selector) = identifier(source);
         let described = source.object("describedObject", |object| {
             object.known(&["apiVersion"]);
             (object.required_symbol("kind"), object.text("name"))
         });
         let (kind, object) = described.unwrap_or_default();
-        (MetricSource::Object { name, kind, object }, metric_target(source))
+        (MetricSource::Object { name, kind, object, selector }, metric_target(source))
     }));
     read.push(metric.object("external", |source| {
         let (name, selector) = identifier(source);

@@ -71,18 +71,27 @@ pub struct Decoder {
     /// Kind and path of the unknown fields that were warned about.
     warned: BTreeSet<(String, String)>,
     specs: SpecPool,
+    hpa_scale_to_zero: bool,
 }
 
 impl Decoder {
     /// A decoder for objects from `mode`, with times by `calendar`.
     pub fn new(mode: Mode, calendar: Calendar, version: KubernetesVersion) -> Decoder {
-        Decoder { mode, calendar, version, warned: BTreeSet::new(), specs: SpecPool::default() }
+        let (warned, specs) = (BTreeSet::new(), SpecPool::default());
+        Decoder { mode, calendar, version, warned, specs, hpa_scale_to_zero: false }
+    }
+
+    /// The decoder of a server whose autoscalers may have a minimum of zero (feature gate
+    /// `HPAScaleToZero`).
+    pub fn scaling_to_zero(self) -> Decoder {
+        Decoder { hpa_scale_to_zero: true, ..self }
     }
 
     /// The object that `node`, from `file`, describes; `None` if it has errors, which are then among
     /// `findings`.
     pub fn decode(&mut self, node: &Node, file: &Arc<str>, findings: &mut Diagnostics) -> Option<Object> {
-        let cx = Context::new(self.mode, self.calendar, self.version, file);
+        let mut cx = Context::new(self.mode, self.calendar, self.version, file);
+        cx.hpa_scale_to_zero = self.hpa_scale_to_zero;
         let type_name = TypeName::read(&cx, node);
         let object = type_name.as_ref().and_then(|name| self.object(&cx, node, name));
         let (mut found, unknown) = cx.finish();

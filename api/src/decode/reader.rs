@@ -19,6 +19,8 @@ pub(super) struct Context<'a> {
     pub(super) mode: Mode,
     pub(super) calendar: Calendar,
     pub(super) version: KubernetesVersion,
+    /// Whether autoscalers may have a minimum of zero (feature gate `HPAScaleToZero`).
+    pub(super) hpa_scale_to_zero: bool,
     file: &'a Arc<str>,
     findings: RefCell<Vec<Diagnostic>>,
     unknown: RefCell<Vec<Unknown>>,
@@ -38,7 +40,15 @@ impl<'a> Context<'a> {
         version: KubernetesVersion,
         file: &'a Arc<str>,
     ) -> Context<'a> {
-        Context { mode, calendar, version, file, findings: RefCell::default(), unknown: RefCell::default() }
+        Context {
+            mode,
+            calendar,
+            version,
+            hpa_scale_to_zero: false,
+            file,
+            findings: RefCell::default(),
+            unknown: RefCell::default(),
+        }
     }
 
     /// What was found, and the fields that are not known.

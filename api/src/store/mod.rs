@@ -114,6 +114,7 @@ impl ApiServer {
                 ErrorReason::NotFound,
                 "the server could not find the requested resource (get pods.metrics.k8s.io)",
             )),
+            Request::Metric(query) => Err(query.not_served()),
         }
     }
 

@@ -57,6 +57,8 @@ fn quiet(name: &str, nodes: Vec<NodeSpec>, duration: Span) -> ClusterConfig {
         manifests: Vec::new(),
         profiles: Vec::new(),
         images: Vec::new(),
+        metrics: Vec::new(),
+        hpa_scale_to_zero: false,
         arrivals: None,
         timeline: Vec::new(),
         faults: Vec::new(),

@@ -24,7 +24,7 @@ mod template;
 
 use std::borrow::Cow;
 
-use seatrial_api::machine::{Effects, PodMetrics, Severity, Token};
+use seatrial_api::machine::{Effects, MetricValue, PodMetrics, Severity, Token};
 use seatrial_api::object::{Kind, Object, ObjectRef};
 use seatrial_api::request::{ApiError, Change, Reply, Request};
 use seatrial_api::units::SimTime;
@@ -188,6 +188,18 @@ pub(crate) trait Controller: Clone {
         _sync: &mut Self::Sync,
         _index: usize,
         _samples: &Result<Vec<PodMetrics>, ApiError>,
+    ) {
+    }
+
+    /// Is told the answer to a query of the custom or external metrics API, which was request
+    /// number `index` of the batch.
+    fn metric_values(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _key: u32,
+        _sync: &mut Self::Sync,
+        _index: usize,
+        _values: &Result<Vec<MetricValue>, ApiError>,
     ) {
     }
 }

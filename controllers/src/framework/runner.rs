@@ -3,7 +3,7 @@
 
 use std::vec::IntoIter;
 
-use seatrial_api::machine::{Effects, PodMetrics};
+use seatrial_api::machine::{Effects, MetricValue, PodMetrics};
 use seatrial_api::request::{ApiError, Reply, Request};
 use seatrial_api::units::{SimTime, Span};
 
@@ -139,6 +139,21 @@ impl<C: Controller> Runner<C> {
         let Some(key) = worker.key else { return };
         let mut cx = context(around, &mut self.queue, &mut self.client);
         self.controller.measured(&mut cx, key, &mut worker.sync, index, samples);
+        self.answered(around, slot);
+    }
+
+    /// Takes the answer to a query of the custom or external metrics API.
+    pub(crate) fn metric_values(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        tag: u64,
+        values: &Result<Vec<MetricValue>, ApiError>,
+    ) {
+        let Some((slot, index)) = self.find(tag) else { return };
+        let worker = &mut self.workers[slot];
+        let Some(key) = worker.key else { return };
+        let mut cx = context(around, &mut self.queue, &mut self.client);
+        self.controller.metric_values(&mut cx, key, &mut worker.sync, index, values);
         self.answered(around, slot);
     }
 

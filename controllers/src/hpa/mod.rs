@@ -1,40 +1,44 @@
 //! The horizontal pod autoscaler (upstream `pkg/controller/podautoscaler`).
 //!
 //! Every autoscaler is synced 15 s after it was created and 15 s after the end of each sync; no
-//! change brings a sync forward. Left out: metrics of the custom and external metrics APIs, which
-//! fail as in a cluster without an adapter, and the use of single containers in pods of several.
+//! change brings a sync forward. Metrics come from the metrics server and, where something serves
+//! them, from the custom and external metrics APIs.
 
 mod limits;
 mod metrics;
 mod replicas;
 mod target;
+mod totals;
 
 use std::sync::Arc;
 
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 use seatrial_api::autoscaling::{HorizontalPodAutoscaler, HpaStatus};
-use seatrial_api::machine::{PodMetrics, Severity};
+use seatrial_api::machine::{MetricValue, PodMetrics, Severity};
 use seatrial_api::object::{Kind, Object};
 use seatrial_api::pod::{ConditionStatus, Pod};
 use seatrial_api::request::{ApiError, Change, Patch, Request, Subresource};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
-use seatrial_api::workload::Condition;
+use seatrial_api::workload::{Condition, condition};
 
 use crate::Config;
 use crate::framework::{
-    Caches, Client, Context, Controller, Event, Next, Replies, RetryPolicy, Runner, first_error,
+    Caches, Client, Context, Controller, Event, Mode, Next, Replies, RetryPolicy, Runner, first_error,
 };
 use crate::selected_pods::{Filter, SelectedPods};
-use metrics::Samples;
+use metrics::{Answers, Scaled};
 use target::{Scale, scale_of};
 
 pub use limits::{Decision as ScaleDecision, History as ScaleHistory, Request as ScaleRequest};
-pub use replicas::{Measurement, Proposal, Resource as MeasuredResource, Tolerances};
+pub use replicas::{Measurement, Proposal, Resource as MeasuredResource, Sample, Tolerances};
+pub use totals::Total;
 
 /// The time between two syncs of an autoscaler.
 const PERIOD: Span = Span::from_secs(15);
+/// Why a size below the bounds is changed.
+const BELOW_MINIMUM: &str = "Current number of replicas below Spec.MinReplicas";
 /// Workers of the controller.
 const WORKERS: usize = 5;
 
@@ -51,7 +55,7 @@ pub(crate) struct HpaController {
 enum Stage {
     #[default]
     Start,
-    /// The metrics server was asked.
+    /// The metrics APIs were asked.
     Measuring,
     /// The target's size is being written.
     Scaling,
@@ -65,7 +69,7 @@ pub(crate) struct Sync {
     stage: Stage,
     autoscaler: Option<Arc<HorizontalPodAutoscaler>>,
     scale: Option<Scale>,
-    samples: Option<Samples>,
+    answers: Answers,
     status: HpaStatus,
     /// The size that is being written, and why.
     desired: i32,
@@ -105,7 +109,7 @@ impl HpaController {
         self.histories.entry(key).or_default().begin(cx.now, scale.replicas);
         let current = scale.replicas;
         sync.scale = Some(scale.clone());
-        if current == 0 {
+        if current == 0 && !Self::may_leave_zero(cx, &autoscaler) {
             let message = "scaling is disabled since the replica count of the target is zero";
             set(
                 &mut sync.status,
@@ -121,20 +125,42 @@ impl HpaController {
             let reason = "Current number of replicas above Spec.MaxReplicas";
             return self.rescale(cx, sync, autoscaler.max_replicas, reason.to_string(), Vec::new());
         }
-        if current < autoscaler.min_replicas {
-            let reason = "Current number of replicas below Spec.MinReplicas";
-            return self.rescale(cx, sync, autoscaler.min_replicas, reason.to_string(), Vec::new());
+        if current != 0 && current < autoscaler.min_replicas {
+            return self.rescale(cx, sync, autoscaler.min_replicas, BELOW_MINIMUM.to_string(), Vec::new());
         }
         if let Err(error) = self.check_selector(cx, key, &autoscaler, &scale, &mut sync.status) {
             return self.give_up(cx, key, sync, Vec::new(), &error);
         }
-        if metrics::needs_samples(&autoscaler) {
-            sync.stage = Stage::Measuring;
-            let (namespace, selector) = (autoscaler.meta.namespace, scale.selector);
-            return Next::send(Request::PodMetrics { namespace, selector });
+        sync.stage = Stage::Measuring;
+        Next::batch(Mode::EachInTurn, metrics::queries(&autoscaler, &scale.selector))
+    }
+
+    /// Whether a target of size zero was brought there by its autoscaler, which then may also bring it
+    /// back (`HPAScaleToZero`).
+    fn may_leave_zero(cx: &Context<'_>, autoscaler: &HorizontalPodAutoscaler) -> bool {
+        let scaled_to_zero = condition(&autoscaler.status.conditions, "ScaledToZero")
+            .is_some_and(|condition| condition.status == ConditionStatus::True);
+        cx.config.hpa_scale_to_zero
+            && scaled_to_zero
+            && (autoscaler.min_replicas != 0 || metrics::has_totals(autoscaler))
+    }
+
+    /// Notes whether a change of size was one to zero for want of load.
+    fn note_zero(cx: &Context<'_>, autoscaler: &HorizontalPodAutoscaler, sync: &mut Sync, from: i32) {
+        const KIND: &str = "ScaledToZero";
+        if !cx.config.hpa_scale_to_zero {
+            sync.status.conditions.retain(|condition| condition.kind != KIND);
+            return;
         }
-        sync.samples = Some(Ok(Vec::new()));
-        self.decide(cx, key, sync)
+        let to_zero =
+            from > 0 && sync.desired == 0 && autoscaler.min_replicas == 0 && metrics::has_totals(autoscaler);
+        let (state, reason, message) = if to_zero {
+            (ConditionStatus::True, "ScaledToZero", "the HPA controller scaled the workload to zero")
+        } else {
+            let message = "the HPA controller did not scale the workload to zero";
+            (ConditionStatus::False, "NotScaledToZero", message)
+        };
+        set(&mut sync.status, cx.now, KIND, state, reason, message);
     }
 
     /// The target must select pods, and pods that no other autoscaler selects.
@@ -187,10 +213,11 @@ impl HpaController {
         let (Some(autoscaler), Some(scale)) = (sync.autoscaler.clone(), sync.scale.clone()) else {
             return Next::Done;
         };
-        let samples = sync.samples.take().unwrap_or_else(|| Ok(Vec::new()));
+        let answers = std::mem::take(&mut sync.answers);
         let caches = cx.caches;
         let pods: Vec<&Arc<Pod>> = self.selected.pods(caches, key).collect();
-        let computation = metrics::compute(&autoscaler, scale.replicas, &pods, &samples, cx.now);
+        let scaled = Scaled { replicas: scale.replicas, status_replicas: scale.status_replicas, pods: &pods };
+        let computation = metrics::compute(&autoscaler, scaled, &answers, cx.now);
         for error in &computation.errors {
             warn(cx, &autoscaler, error.reason, &error.error);
         }
@@ -223,11 +250,18 @@ impl HpaController {
         let (min, max) = (autoscaler.min_replicas, autoscaler.max_replicas);
         let request = ScaleRequest { current, desired: recommended.max(0), min, max };
         let history = self.histories.entry(key).or_default();
-        let decision = history.decide(cx.now, request, autoscaler.behavior.as_ref());
+        let mut decision = history.decide(cx.now, request, autoscaler.behavior.as_ref());
         let (stable, text) = decision.stabilized;
         set(&mut sync.status, cx.now, "AbleToScale", ConditionStatus::True, stable, text);
         let limited = if decision.is_limited { ConditionStatus::True } else { ConditionStatus::False };
         set(&mut sync.status, cx.now, "ScalingLimited", limited, decision.limit.0, decision.limit.1);
+        let mut reason = reason;
+        if current == 0 && decision.replicas < min {
+            decision.replicas = min;
+            if reason.is_empty() {
+                reason = BELOW_MINIMUM.to_string();
+            }
+        }
         if decision.replicas == current {
             return self.stay(cx, key, sync, computation.current);
         }
@@ -284,6 +318,7 @@ impl HpaController {
         });
         let history = self.histories.entry(key).or_default();
         history.record(cx.now, current, desired, autoscaler.behavior.as_ref());
+        Self::note_zero(cx, &autoscaler, sync, current);
         sync.status.last_scale_time = Some(cx.now.truncate_to_second());
         let metrics = std::mem::take(&mut sync.status.current_metrics);
         finish_status(&mut sync.status, current, Some(desired), metrics);
@@ -354,7 +389,15 @@ impl Controller for HpaController {
     fn step(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, replies: &Replies) -> Next {
         match sync.stage {
             Stage::Start => self.start(cx, key, sync),
-            Stage::Measuring => self.decide(cx, key, sync),
+            Stage::Measuring => {
+                // What no adapter serves, the API server itself refuses.
+                for (index, reply) in replies.iter().enumerate() {
+                    if let (Some(Err(error)), Some(autoscaler)) = (reply, &sync.autoscaler) {
+                        sync.answers.refused(autoscaler, index, error);
+                    }
+                }
+                self.decide(cx, key, sync)
+            }
             Stage::Scaling => self.rescaled(cx, key, sync, replies),
             Stage::Status => {
                 if let (Some(error), Some(autoscaler)) = (first_error(replies), sync.autoscaler.clone()) {
@@ -373,7 +416,19 @@ impl Controller for HpaController {
         _index: usize,
         samples: &Result<Vec<PodMetrics>, ApiError>,
     ) {
-        sync.samples = Some(samples.clone());
+        sync.answers.resources = Some(samples.clone());
+    }
+
+    fn metric_values(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _key: u32,
+        sync: &mut Sync,
+        index: usize,
+        values: &Result<Vec<MetricValue>, ApiError>,
+    ) {
+        let place = sync.autoscaler.as_ref().and_then(|hpa| metrics::metric_of_query(hpa, index));
+        sync.answers.values.extend(place.map(|place| (place, values.clone())));
     }
 }
 

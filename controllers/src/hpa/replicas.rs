@@ -11,7 +11,7 @@ use seatrial_api::machine::PodMetrics;
 use seatrial_api::pod::{ConditionStatus, Pod, PodConditionType, PodPhase};
 use seatrial_api::resources::ResourceList;
 use seatrial_api::symbol::Symbol;
-use seatrial_api::units::{Ratio, SimTime, Span};
+use seatrial_api::units::{Bytes, MilliCpu, Ratio, SimTime, Span};
 
 /// For how long after its start a pod's CPU use counts with reservations.
 const CPU_INITIALIZATION: Span = Span::from_secs(300);
@@ -34,7 +34,7 @@ impl Default for Tolerances {
 }
 
 impl Tolerances {
-    fn contain(self, ratio: f64) -> bool {
+    pub(super) fn contain(self, ratio: f64) -> bool {
         (1.0 - self.down.as_f64()) <= ratio && ratio <= (1.0 + self.up.as_f64())
     }
 }
@@ -53,11 +53,11 @@ impl Resource {
         self.name == "cpu"
     }
 
-    /// What a sample says of the resource, in thousandths.
-    fn measured(self, sample: &PodMetrics) -> Option<i64> {
+    /// What a measurement says of the resource, in thousandths.
+    fn measured(self, cpu: MilliCpu, memory: Bytes) -> Option<i64> {
         match self.name.as_str() {
-            "cpu" => Some(sample.cpu.0),
-            "memory" => Some(sample.memory.0.saturating_mul(1000)),
+            "cpu" => Some(cpu.0),
+            "memory" => Some(memory.0.saturating_mul(1000)),
             _ => None,
         }
     }
@@ -73,6 +73,47 @@ impl Resource {
     }
 }
 
+/// What was measured of one pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The pod's row in the store.
+    pub pod: u32,
+    /// The value in thousandths.
+    pub value: i64,
+    /// The end of the window.
+    pub sampled_at: SimTime,
+    /// The length of the window.
+    pub window: Span,
+}
+
+impl Resource {
+    /// What the metrics server's answer says of the resource. Both lists are in order of pod rows;
+    /// a sample that does not tell containers apart is that of a pod with one.
+    pub fn samples(self, pods: &[&Arc<Pod>], measured: &[PodMetrics]) -> Vec<Sample> {
+        let mut pods = pods.iter().peekable();
+        let value = |sample: &PodMetrics, pod: Option<&Pod>| {
+            let Some(container) = self.container else { return self.measured(sample.cpu, sample.memory) };
+            match &sample.containers {
+                Some(containers) => {
+                    let found = containers.iter().find(|found| found.name == container)?;
+                    self.measured(found.cpu, found.memory)
+                }
+                None => {
+                    let is_its = |pod: &Pod| running_containers(pod).all(|only| only.name == container);
+                    pod.is_none_or(is_its).then(|| self.measured(sample.cpu, sample.memory))?
+                }
+            }
+        };
+        let sample = |sample: &PodMetrics| {
+            while pods.next_if(|pod| pod.meta.id < sample.pod).is_some() {}
+            let pod = pods.next_if(|pod| pod.meta.id == sample.pod).map(|pod| &***pod);
+            let PodMetrics { pod: row, sampled_at, window, .. } = *sample;
+            Some(Sample { pod: row, value: value(sample, pod)?, sampled_at, window })
+        };
+        measured.iter().filter_map(sample).collect()
+    }
+}
+
 /// A size and the current value of the metric, in percent or thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proposal {
@@ -85,12 +126,12 @@ pub struct Proposal {
 /// What is to be judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Measurement<'a> {
-    /// What is measured.
-    pub resource: Resource,
+    /// The resource; `None` for another metric of the pods.
+    pub resource: Option<Resource>,
     /// The pods that the scale's selector matches, in order of their rows.
     pub pods: &'a [&'a Arc<Pod>],
     /// The samples in order of pod rows.
-    pub samples: &'a [PodMetrics],
+    pub samples: &'a [Sample],
     /// The size as specified.
     pub replicas: i32,
     /// Tolerances.
@@ -113,13 +154,14 @@ enum Member {
 }
 
 impl Measurement<'_> {
-    /// The size that a target in percent of the requests asks for.
+    /// The size that a target in percent of the requests of `resource` asks for.
     ///
     /// # Errors
     /// Why nothing can be said; the message is upstream's.
-    pub fn utilization(&self, target: i32) -> Result<Proposal, String> {
+    pub fn utilization(&self, resource: Resource, target: i32) -> Result<Proposal, String> {
         let (members, extra) = self.members()?;
-        let requests = self.pods.iter().map(|pod| self.request(pod)).collect::<Result<Vec<i64>, String>>()?;
+        let requests =
+            self.pods.iter().map(|pod| resource.request(pod)).collect::<Result<Vec<i64>, String>>()?;
         let ratio_of = |values: &[Option<i64>]| {
             let counted =
                 values.iter().zip(&requests).filter_map(|(value, request)| Some(((*value)?, *request)));
@@ -193,27 +235,20 @@ impl Measurement<'_> {
 
     /// The pods as they count, and samples of pods that are not known (any more).
     fn members(&self) -> Result<(Vec<Member>, Vec<i64>), String> {
-        if self.samples.is_empty() {
-            let name = self.resource.name;
-            return Err(format!(
-                "unable to get metrics for resource {name}: no metrics returned from resource metrics API"
-            ));
-        }
         if self.pods.is_empty() {
             return Err("no pods returned by selector while calculating replica count".to_string());
         }
-        self.check_containers()?;
         let mut extra = Vec::new();
         let mut samples = self.samples.iter().peekable();
         let mut members = Vec::with_capacity(self.pods.len());
         for pod in self.pods {
             while let Some(foreign) = samples.next_if(|sample| sample.pod < pod.meta.id) {
-                extra.extend(self.resource.measured(foreign));
+                extra.push(foreign.value);
             }
             let sample = samples.next_if(|sample| sample.pod == pod.meta.id);
             members.push(self.member(pod, sample));
         }
-        extra.extend(samples.filter_map(|sample| self.resource.measured(sample)));
+        extra.extend(samples.map(|sample| sample.value));
         let nothing = !members.iter().any(|member| matches!(member, Member::Ready(_))) && extra.is_empty();
         if nothing {
             return Err("did not receive metrics for targeted pods (pods might be unready)".to_string());
@@ -221,38 +256,23 @@ impl Measurement<'_> {
         Ok((members, extra))
     }
 
-    /// The use of single containers is known only where a pod has one container.
-    fn check_containers(&self) -> Result<(), String> {
-        let several = |pod: &&&Arc<Pod>| running_containers(pod).count() != 1;
-        if self.resource.container.is_some() && self.pods.iter().any(|pod| several(&pod)) {
-            let name = self.resource.name;
-            return Err(format!(
-                "unable to get metrics for resource {name}: the use of single containers of a pod is not measured"
-            ));
-        }
-        Ok(())
-    }
-
-    fn member(&self, pod: &Pod, sample: Option<&PodMetrics>) -> Member {
+    fn member(&self, pod: &Pod, sample: Option<&Sample>) -> Member {
         if pod.meta.is_deleting() || pod.status.phase == PodPhase::Failed {
             return Member::Ignored;
         }
         if pod.status.phase == PodPhase::Pending {
             return Member::Unready;
         }
-        let Some((sample, value)) = sample.and_then(|sample| Some((sample, self.resource.measured(sample)?)))
-        else {
-            return Member::Missing;
-        };
-        if self.resource.is_cpu() && self.is_starting(pod, sample) {
+        let Some(sample) = sample else { return Member::Missing };
+        if self.resource.is_some_and(Resource::is_cpu) && self.is_starting(pod, sample) {
             Member::Unready
         } else {
-            Member::Ready(value)
+            Member::Ready(sample.value)
         }
     }
 
     /// Whether a pod's CPU use is still that of its start.
-    fn is_starting(&self, pod: &Pod, sample: &PodMetrics) -> bool {
+    fn is_starting(&self, pod: &Pod, sample: &Sample) -> bool {
         let ready = pod.status.conditions.get(PodConditionType::Ready);
         let Some(started) = pod.status.start_time.map(SimTime::truncate_to_second) else { return true };
         let is_false = match ready.status {
@@ -265,10 +285,12 @@ impl Measurement<'_> {
             is_false && started + INITIAL_READINESS_DELAY > ready.since()
         }
     }
+}
 
+impl Resource {
     /// What a pod requests of the resource, in thousandths.
-    fn request(&self, pod: &Pod) -> Result<i64, String> {
-        let Resource { name, container } = self.resource;
+    fn request(self, pod: &Pod) -> Result<i64, String> {
+        let Resource { name, container } = self;
         let pod_name = &pod.meta.name;
         if let (Some(list), None) = (&pod.spec.pod_requests, container) {
             let whole = ResourceList {
@@ -277,7 +299,7 @@ impl Measurement<'_> {
                 ..list.clone()
             };
             let missing = || format!("missing pod-level request for {name} in Pod {pod_name}");
-            return self.resource.requested(&whole).ok_or_else(missing);
+            return self.requested(&whole).ok_or_else(missing);
         }
         let mut sum = 0i64;
         for member in running_containers(pod) {
@@ -286,7 +308,7 @@ impl Measurement<'_> {
             }
             let missing =
                 || format!("missing request for {name} in container {} of Pod {pod_name}", member.name);
-            sum = sum.saturating_add(self.resource.requested(&member.requests).ok_or_else(missing)?);
+            sum = sum.saturating_add(self.requested(&member.requests).ok_or_else(missing)?);
             if container.is_some() {
                 return Ok(sum);
             }
@@ -307,9 +329,9 @@ fn running_containers(pod: &Pod) -> impl Iterator<Item = &Container> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use seatrial_api::machine::ContainerMetrics;
     use seatrial_api::meta::{Deletion, ObjectMeta};
     use seatrial_api::pod::{PodReason, PodSpec};
-    use seatrial_api::units::{Bytes, MilliCpu};
 
     /// How a pod is.
     #[derive(Clone, Copy)]
@@ -351,17 +373,15 @@ mod tests {
         Arc::new(pod)
     }
 
-    fn sample(pod: u32, cpu: i64) -> PodMetrics {
-        PodMetrics {
-            pod,
-            cpu: MilliCpu(cpu),
-            memory: Bytes(1 << 20),
-            sampled_at: NOW,
-            window: Span::from_secs(30),
-        }
+    fn cpu() -> Resource {
+        Resource { name: "cpu".into(), container: None }
     }
 
-    fn samples(states: &[Is]) -> Vec<PodMetrics> {
+    fn sample(pod: u32, cpu: i64) -> Sample {
+        Sample { pod, value: cpu, sampled_at: NOW, window: Span::from_secs(30) }
+    }
+
+    fn samples(states: &[Is]) -> Vec<Sample> {
         let value = |is: &Is| match *is {
             Is::Ready(value) | Is::Unready(value) | Is::Failed(value) | Is::Deleting(value) => Some(value),
             Is::Pending | Is::Missing => None,
@@ -379,7 +399,7 @@ mod tests {
         let pods: Vec<&Arc<Pod>> = pods.iter().collect();
         let samples = samples(states);
         judge(&Measurement {
-            resource: Resource { name: "cpu".into(), container: None },
+            resource: Some(cpu()),
             pods: &pods,
             samples: &samples,
             replicas,
@@ -411,7 +431,7 @@ mod tests {
             (&[Ready(100), Ready(100), Unready(10)], 3, 50, 1, 10),
         ];
         for (states, replicas, target, expected, percent) in rows {
-            let found = measure(states, Some(1000), replicas, |m| m.utilization(target));
+            let found = measure(states, Some(1000), replicas, |m| m.utilization(cpu(), target));
             assert_eq!(
                 found,
                 Ok(Proposal { replicas: expected, current: percent }),
@@ -438,12 +458,9 @@ mod tests {
     #[test]
     fn what_cannot_be_measured_is_an_error() {
         use Is::{Missing, Pending, Ready, Unready};
-        let rows: [(&[Is], Option<i64>, &str); 4] = [
-            (
-                &[Missing],
-                Some(1),
-                "unable to get metrics for resource cpu: no metrics returned from resource metrics API",
-            ),
+        let rows: [(&[Is], Option<i64>, &str); 5] = [
+            (&[], Some(1), "no pods returned by selector while calculating replica count"),
+            (&[Missing], Some(1), "did not receive metrics for targeted pods (pods might be unready)"),
             (
                 &[Unready(5), Pending],
                 Some(1),
@@ -453,7 +470,7 @@ mod tests {
             (&[Ready(5)], Some(0), "no metrics returned matched known pods"),
         ];
         for (states, request, expected) in rows {
-            let found = measure(states, request, 1, |m| m.utilization(50));
+            let found = measure(states, request, 1, |m| m.utilization(cpu(), 50));
             assert_eq!(found, Err(expected.to_string()));
         }
     }
@@ -466,9 +483,9 @@ mod tests {
             subject.status.conditions = Default::default();
             let since = SimTime::from_secs(ready_since);
             subject.status.conditions.set(PodConditionType::Ready, status, PodReason::None, since);
-            let measured = PodMetrics { sampled_at: SimTime::from_secs(sampled), ..sample(0, 10) };
+            let measured = Sample { sampled_at: SimTime::from_secs(sampled), ..sample(0, 10) };
             let measurement = Measurement {
-                resource: Resource { name: "cpu".into(), container: None },
+                resource: Some(cpu()),
                 pods: &[],
                 samples: &[],
                 replicas: 1,
@@ -492,14 +509,68 @@ mod tests {
         let pods: Vec<&Arc<Pod>> = pods.iter().collect();
         let samples = [sample(0, 900), sample(1, 300), sample(2, 900)];
         let measurement = Measurement {
-            resource: Resource { name: "cpu".into(), container: None },
+            resource: Some(cpu()),
             pods: &pods,
             samples: &samples,
             replicas: 1,
             tolerances: Tolerances::default(),
             now: NOW,
         };
-        assert_eq!(measurement.utilization(50), Ok(Proposal { replicas: 1, current: 30 }));
+        assert_eq!(measurement.utilization(cpu(), 50), Ok(Proposal { replicas: 1, current: 30 }));
         assert_eq!(measurement.average_value(700), Ok(Proposal { replicas: 1, current: 700 }));
+    }
+
+    #[test]
+    fn another_metric_of_the_pods_knows_no_start() {
+        let mut young = Pod::clone(&pod(0, None, Is::Unready(0)));
+        young.status.start_time = Some(NOW - Span::from_secs(5));
+        let young = Arc::new(young);
+        let (samples, pods) = ([sample(0, 400)], [&young]);
+        let measurement = |resource| Measurement {
+            resource,
+            pods: &pods,
+            samples: &samples,
+            replicas: 1,
+            tolerances: Tolerances::default(),
+            now: NOW,
+        };
+        assert_eq!(measurement(None).average_value(200), Ok(Proposal { replicas: 2, current: 400 }));
+        assert!(measurement(Some(cpu())).average_value(200).is_err(), "CPU of a starting pod does not count");
+    }
+
+    #[test]
+    fn single_containers_are_found_in_the_samples_of_their_pods() {
+        let two = |row| {
+            let mut spec = PodSpec::new(vec![Container::new("app", "i"), Container::new("proxy", "i")]);
+            spec.containers[0].requests.cpu = Some(MilliCpu(100));
+            let mut pod = Pod::new(ObjectMeta::named("ns", &format!("p{row}")), Arc::new(spec.sealed()));
+            pod.meta.id = row;
+            Arc::new(pod)
+        };
+        let (pods, single) = ([two(1), two(2)], pod(3, Some(100), Is::Ready(0)));
+        let pods = [&pods[0], &pods[1], &single];
+        let container =
+            |name: &str, cpu| ContainerMetrics { name: name.into(), cpu: MilliCpu(cpu), memory: Bytes(1) };
+        let measured = |pod, containers| PodMetrics {
+            pod,
+            cpu: MilliCpu(90),
+            memory: Bytes(7),
+            sampled_at: NOW,
+            window: Span::from_secs(15),
+            containers,
+        };
+        let measured = [
+            measured(1, Some([container("app", 70), container("proxy", 20)].into())),
+            measured(2, Some([container("proxy", 30)].into())),
+            measured(3, None),
+        ];
+        let values = |name: &str, container: Option<&str>| {
+            let resource = Resource { name: name.into(), container: container.map(Symbol::new) };
+            resource.samples(&pods, &measured).iter().map(|s| (s.pod, s.value)).collect::<Vec<_>>()
+        };
+        assert_eq!(values("cpu", Some("app")), [(1, 70)]);
+        assert_eq!(values("cpu", Some("proxy")), [(1, 20), (2, 30)]);
+        assert_eq!(values("cpu", Some("c")), [(3, 90)], "the only container of its pod");
+        assert_eq!(values("memory", None), [(1, 7000), (2, 7000), (3, 7000)]);
     }
 }

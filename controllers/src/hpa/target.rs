@@ -16,6 +16,8 @@ pub(super) struct Scale {
     pub(super) target: ObjectRef,
     /// The size as specified.
     pub(super) replicas: i32,
+    /// The size as its status reports it.
+    pub(super) status_replicas: i32,
     /// Which pods are the target's.
     pub(super) selector: Arc<Selector>,
 }
@@ -33,20 +35,24 @@ pub(super) fn scale_of(caches: &Caches, autoscaler: &HorizontalPodAutoscaler) ->
         return Err(format!("no matches for kind \"{}\" in group \"{group}\"", autoscaler.target_kind));
     };
     let (namespace, name) = (autoscaler.meta.namespace, autoscaler.target_name.as_str());
-    let scale = |id: u32, replicas: i32, selector: &Arc<Selector>| Scale {
+    let scale = |id: u32, [replicas, status_replicas]: [i32; 2], selector: &Arc<Selector>| Scale {
         target: ObjectRef { kind, id },
         replicas,
+        status_replicas,
         selector: selector.clone(),
     };
     let found = match kind {
         Kind::Deployment => {
-            caches.deployments.named(namespace, name).map(|d| scale(d.meta.id, d.replicas, &d.selector))
+            let found = caches.deployments.named(namespace, name);
+            found.map(|d| scale(d.meta.id, [d.replicas, d.status.replicas], &d.selector))
         }
         Kind::ReplicaSet => {
-            caches.replica_sets.named(namespace, name).map(|s| scale(s.meta.id, s.replicas, &s.selector))
+            let found = caches.replica_sets.named(namespace, name);
+            found.map(|s| scale(s.meta.id, [s.replicas, s.status.replicas], &s.selector))
         }
         Kind::StatefulSet => {
-            caches.stateful_sets.named(namespace, name).map(|s| scale(s.meta.id, s.replicas, &s.selector))
+            let found = caches.stateful_sets.named(namespace, name);
+            found.map(|s| scale(s.meta.id, [s.replicas, s.status.replicas], &s.selector))
         }
         _ => return Err("the server could not find the requested resource".to_string()),
     };

@@ -14,6 +14,8 @@ use seatrial_api::pod::{PodSpec, PodTemplate};
 use seatrial_api::units::MilliCpu;
 use seatrial_api::workload::{ReplicaSet, ReplicaSetStatus, condition};
 
+use seatrial_controllers::{ClientLimits, Config};
+
 use crate::world::{NAMESPACE, World};
 
 fn set(name: &str, replicas: i32, request: Option<i64>) -> ReplicaSet {
@@ -215,4 +217,134 @@ fn a_quiet_autoscaler_writes_nothing() {
     assert_eq!(world.history.len(), before);
     assert_eq!(world.get::<HorizontalPodAutoscaler>(row).status.current_metrics, [Some(50)]);
     assert!(world.exists(Kind::HorizontalPodAutoscaler, row));
+}
+
+/// An autoscaler by one metric.
+fn by(source: MetricSource, target: MetricTarget, max: i32) -> HorizontalPodAutoscaler {
+    HorizontalPodAutoscaler { metrics: vec![Metric { source, target }], ..autoscaler("web", "web", max) }
+}
+
+fn external() -> MetricSource {
+    let selector = Some(Selector::of_labels(&Labels::of(&[("queue", "a")])));
+    MetricSource::External { name: "length".into(), selector }
+}
+
+fn object() -> MetricSource {
+    MetricSource::Object { name: "rps".into(), kind: "Ingress".into(), object: "main".into(), selector: None }
+}
+
+fn pods_metric() -> MetricSource {
+    MetricSource::Pods { name: "rps".into(), selector: None }
+}
+
+#[test]
+fn metrics_of_adapters_scale_and_are_named_in_messages() {
+    // Source, target, value, and the size of a set of two with the reason.
+    for (source, target, value, size, reason) in [
+        (pods_metric(), MetricTarget::AverageValue(1_000), 2_000, 4, "pods metric rps above target"),
+        (object(), MetricTarget::Value(1_000), 2_000, 4, "Ingress metric rps above target"),
+        (object(), MetricTarget::AverageValue(1_000), 3_000, 3, "external metric rps(nil) above target"),
+        (
+            external(),
+            MetricTarget::AverageValue(1_000),
+            3_000,
+            3,
+            "external metric length(&LabelSelector{MatchLabels:map[string]string{queue: a,},\
+             MatchExpressions:[]LabelSelectorRequirement{},}) above target",
+        ),
+        (
+            external(),
+            MetricTarget::Value(1_000),
+            1_500,
+            3,
+            "external metric length(&LabelSelector{MatchLabels:map[string]string{queue: a,},\
+             MatchExpressions:[]LabelSelectorRequirement{},}) above target",
+        ),
+    ] {
+        let mut world = world();
+        world.adapter = Some(vec![("rps", vec![value]), ("length", vec![value - 500, 500])]);
+        let target_row = world.create(set("web", 2, Some(200)));
+        let row = world.create(by(source, target, 10));
+        world.run_to(20);
+        assert_eq!(sizes(&world, target_row), [(0, 2), (15, size)], "{reason}");
+        assert_eq!(world.events("SuccessfulRescale")[0].1, format!("New size: {size}; reason: {reason}"));
+        assert_eq!(world.get::<HorizontalPodAutoscaler>(row).status.current_metrics.len(), 1);
+    }
+}
+
+#[test]
+fn what_no_adapter_serves_fails_with_the_reason_of_its_type() {
+    let custom = "unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered";
+    let external_error = "unable to get external metric play/length/&LabelSelector{MatchLabels:map[string]string{queue: a,},\
+         MatchExpressions:[]LabelSelectorRequirement{},}: unable to fetch metrics from external metrics API: the server \
+         could not find the requested resource (get length.external.metrics.k8s.io)";
+    for (source, reason, error) in [
+        (pods_metric(), "FailedGetPodsMetric", format!("unable to get metric rps: {custom}")),
+        (
+            object(),
+            "FailedGetObjectMetric",
+            format!("unable to get metric rps: {custom} on Ingress play/main"),
+        ),
+        (external(), "FailedGetExternalMetric", external_error.to_string()),
+    ] {
+        let mut world = world();
+        world.create(set("web", 2, Some(200)));
+        let row = world.create(by(source, MetricTarget::AverageValue(1_000), 10));
+        world.run_to(20);
+        let status = &world.get::<HorizontalPodAutoscaler>(row).status;
+        let active = condition(&status.conditions, "ScalingActive").expect("it was set");
+        let message = format!("the HPA was unable to compute the replica count: {error}");
+        assert_eq!((active.reason.as_str(), active.message.as_str()), (reason, &*message));
+        assert_eq!(world.events(reason)[0].1, error);
+    }
+}
+
+#[test]
+fn an_unknown_metric_fails_and_a_smaller_proposal_of_another_does_not_count() {
+    let mut world = world();
+    world.adapter = Some(vec![("length", vec![1_000])]);
+    let target = world.create(set("web", 4, Some(200)));
+    let mut scaler = by(external(), MetricTarget::AverageValue(1_000), 10);
+    scaler.metrics.push(Metric { source: object(), target: MetricTarget::Value(1_000) });
+    let row = world.create(scaler);
+    world.run_to(400);
+    assert_eq!(sizes(&world, target), [(0, 4)], "only growing is safe");
+    assert_eq!(reason(&world, row, "ScalingActive"), "FailedGetObjectMetric");
+    assert_eq!(
+        world.events("FailedGetObjectMetric")[0].1,
+        "unable to get metric rps: unable to fetch metrics from custom metrics API: the server could not find the \
+         metric rps for ingress main on Ingress play/main"
+    );
+    world.adapter = Some(vec![("length", vec![7_000])]);
+    world.run_to(420);
+    assert_eq!(sizes(&world, target), [(0, 4), (405, 7)]);
+}
+
+#[test]
+fn behind_its_gate_an_autoscaler_goes_to_zero_and_comes_back() {
+    for gate in [true, false] {
+        let config =
+            Config { client_limits: ClientLimits::Unlimited, hpa_scale_to_zero: gate, ..Config::default() };
+        let mut world = World::with(config);
+        world.start();
+        world.node("n1", "");
+        world.run_on = Some("n1");
+        world.adapter = Some(vec![("length", vec![2_000])]);
+        let target = world.create(set("web", 2, Some(200)));
+        let mut scaler = by(external(), MetricTarget::AverageValue(1_000), 10);
+        scaler.min_replicas = 0;
+        let row = world.create(scaler);
+        world.run_to(60);
+        world.adapter = Some(vec![("length", vec![0])]);
+        world.run_to(500);
+        assert_eq!(sizes(&world, target).last().map(|size| size.1), Some(0));
+        world.adapter = Some(vec![("length", vec![3_000])]);
+        world.run_to(560);
+        let (size, zero) = if gate { (3, "NotScaledToZero") } else { (0, "") };
+        assert_eq!(sizes(&world, target).last().map(|size| size.1), Some(size), "gate {gate}");
+        assert_eq!(reason(&world, row, "ScaledToZero"), zero);
+        if !gate {
+            assert_eq!(reason(&world, row, "ScalingActive"), "ScalingDisabled");
+        }
+    }
 }

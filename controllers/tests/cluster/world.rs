@@ -8,13 +8,14 @@ use std::sync::Arc;
 use seatrial_api::config::Namespace;
 use seatrial_api::container::Container;
 use seatrial_api::labels::Labels;
-use seatrial_api::machine::{Decision, Effects, Heartbeat, Input, Machine, PodMetrics, Token};
+use seatrial_api::machine::{Decision, Effects, Heartbeat, Input, Machine, MetricValue, PodMetrics, Token};
 use seatrial_api::meta::{ObjectMeta, Uid};
 use seatrial_api::node::{Node, NodeCondition, NodeConditionType};
 use seatrial_api::object::{Kind, Object, ObjectRef, Typed};
 use seatrial_api::pod::{ConditionStatus, Pod, PodConditionType, PodPhase, PodReason, PodSpec};
 use seatrial_api::request::{
-    ApiError, Change, DeleteOptions, Patch, Reply, Request, Subresource, WatchEvent,
+    ApiError, Change, DeleteOptions, MetricQuery, MetricSubject, Patch, Reply, Request, Subresource,
+    WatchEvent,
 };
 use seatrial_api::scheduling::{TaintEffect, Toleration, TolerationOperator};
 use seatrial_api::store::ApiServer;
@@ -34,6 +35,7 @@ enum What {
     Request(Token, Request),
     Reply(Token, Reply),
     Metrics(Token, Result<Vec<PodMetrics>, ApiError>),
+    MetricValues(Token, Result<Vec<MetricValue>, ApiError>),
     Watch(WatchEvent),
     Timer(ControllerTimer),
     Run(u32),
@@ -51,6 +53,9 @@ pub(crate) struct World {
     pub(crate) timers_fired: usize,
     /// Since when which app (by the label `app`) has which load in millicores.
     loads: Vec<(SimTime, &'static str, i64)>,
+    /// Values of the custom and external metrics APIs by metric, in thousandths; for a metric of pods
+    /// that of each pod. `None` without an adapter.
+    pub(crate) adapter: Option<Vec<(&'static str, Vec<i64>)>>,
     /// The node on which new pods run, a second after they were made.
     pub(crate) run_on: Option<&'static str>,
     manager: ControllerManager,
@@ -93,7 +98,8 @@ impl World {
         world
     }
 
-    fn with(config: Config) -> World {
+    /// A world whose controllers have this configuration.
+    pub(crate) fn with(config: Config) -> World {
         let mut world = World {
             now: SimTime::ZERO,
             server: ApiServer::new(KubernetesVersion::V1_36, 1),
@@ -101,6 +107,7 @@ impl World {
             history: Vec::new(),
             timers_fired: 0,
             loads: Vec::new(),
+            adapter: None,
             run_on: None,
             manager: ControllerManager::new(config),
             pending: BTreeMap::new(),
@@ -346,6 +353,11 @@ impl World {
                 let samples = self.measure(namespace, &selector);
                 self.push(Span::ZERO, What::Metrics(token, samples));
             }
+            What::Request(token, Request::Metric(query)) if self.adapter.is_some() => {
+                let values = self.adapt(&query);
+                self.push(Span::ZERO, What::MetricValues(token, values));
+            }
+            What::MetricValues(token, values) => self.input(Input::MetricValues { token, values: &values }),
             What::Request(token, request) => {
                 let reply = self.request(request);
                 self.push(Span::ZERO, What::Reply(token, reply));
@@ -405,9 +417,26 @@ impl World {
             let mut loads = self.loads.iter().rev();
             let load = loads.find(|load| load.0 <= refreshed && app == load.1)?.2;
             let cpu = MilliCpu(load / count);
-            Some(PodMetrics { pod: pod.meta.id, cpu, memory: Bytes(1 << 20), sampled_at: refreshed, window })
+            let (memory, sampled_at, containers) = (Bytes(1 << 20), refreshed, None);
+            Some(PodMetrics { pod: pod.meta.id, cpu, memory, sampled_at, window, containers })
         };
         Ok(pods.iter().filter_map(sample).collect())
+    }
+
+    fn adapt(&self, query: &MetricQuery) -> Result<Vec<MetricValue>, ApiError> {
+        let adapter = self.adapter.iter().flatten();
+        let mut known = adapter.filter(|metric| query.name == metric.0);
+        let Some((_, values)) = known.next() else { return Err(query.unknown()) };
+        let value = |pod, value| {
+            let (sampled_at, window) = (self.now, Span::from_secs(60));
+            MetricValue { pod, value, sampled_at, window }
+        };
+        let MetricSubject::Pods(selector) = &query.subject else {
+            return Ok(values.iter().map(|&amount| value(u32::MAX, amount)).collect());
+        };
+        let pods = self.server.list_typed::<Pod>().filter(|pod| selector.matches(&pod.meta.labels));
+        let pods = pods.filter(|pod| pod.status.phase == PodPhase::Running);
+        Ok(pods.map(|pod| value(pod.meta.id, values[0])).collect())
     }
 
     fn input(&mut self, input: Input<'_, ControllerTimer>) {

@@ -6,6 +6,7 @@ mod extender;
 pub(crate) mod faults;
 pub(crate) mod latency;
 pub(crate) mod law;
+pub(crate) mod metrics;
 pub(crate) mod nodes;
 pub(crate) mod pods;
 pub(crate) mod scheduler;
@@ -74,6 +75,8 @@ record! {
         pod_profiles("podProfiles"): Several<pods::Profile>,
         /// How images behave at their registry.
         images("images"): Several<pods::Image>,
+        /// Metrics that an adapter serves to autoscalers, beside those of the metrics server. Without any there is no adapter.
+        metrics("metrics"): Several<metrics::MetricEntry>,
         /// What people do during the run.
         timeline("timeline"): Several<timeline::Entry>,
         /// What breaks.
@@ -156,6 +159,16 @@ record! {
     pub(crate) struct ControlPlane {
         /// Whether scheduler, controllers and kubelets keep to their client rate limits, as they do unless told otherwise.
         client_rate_limits("clientRateLimits"): bool = "true",
+        /// Feature gates, where they differ from the release's defaults.
+        feature_gates("featureGates"): Option<FeatureGates>,
+    }
+}
+
+record! {
+    /// Feature gates by their Kubernetes names.
+    pub(crate) struct FeatureGates {
+        /// Autoscalers by metrics of objects or external ones may have `minReplicas: 0`.
+        hpa_scale_to_zero("HPAScaleToZero"): bool = "false",
     }
 }
 

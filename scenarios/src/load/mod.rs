@@ -8,6 +8,7 @@ mod expect;
 mod faults;
 mod files;
 mod latency;
+mod metrics;
 mod nodes;
 mod objects;
 mod owners;
@@ -195,6 +196,7 @@ impl<'a> Loader<'a> {
         let profiles =
             profiles.map(|profile| profiles::profile(profile, self.duration, &mut checker)).collect();
         let images = scenario.images.iter().map(profiles::image).collect();
+        let served = scenario.metrics.iter().map(|entry| metrics::metric(entry, &mut checker)).collect();
         let actions = action_names(scenario, &mut checker);
         let faults = faults::faults(&scenario.faults, self.duration, &machines, &mut checker);
         let fault_names = faults::names(&scenario.faults, &mut checker);
@@ -223,6 +225,8 @@ impl<'a> Loader<'a> {
             manifests: objects.manifests,
             profiles,
             images,
+            metrics: served,
+            hpa_scale_to_zero: self.scales_to_zero(),
             arrivals: None,
             timeline,
             faults,
@@ -297,8 +301,16 @@ impl<'a> Loader<'a> {
         Objects { state, manifests, applied, start: calendar.start() }
     }
 
+    /// Whether the feature gate `HPAScaleToZero` is on.
+    fn scales_to_zero(&self) -> bool {
+        let gates = self.scenario.control_plane.as_ref().and_then(|plane| plane.feature_gates.as_ref());
+        gates.is_some_and(|gates| gates.hpa_scale_to_zero)
+    }
+
     fn source(&self, mode: Mode, calendar: Calendar) -> ObjectSource<'a> {
-        ObjectSource::new(self.files, self.request.scenario.as_deref(), mode, calendar, self.version)
+        let scenario = self.request.scenario.as_deref();
+        let source = ObjectSource::new(self.files, scenario, mode, calendar, self.version);
+        if self.scales_to_zero() { source.scaling_to_zero() } else { source }
     }
 
     /// The machines: those of the scenario, of the state and of the manifests, or some that suit.

@@ -67,6 +67,11 @@ impl<'a> ObjectSource<'a> {
         }
     }
 
+    /// The source for a server on which the feature gate `HPAScaleToZero` is on.
+    pub(super) fn scaling_to_zero(self) -> ObjectSource<'a> {
+        ObjectSource { decoder: self.decoder.scaling_to_zero(), ..self }
+    }
+
     /// The objects in a file, or in the files of a folder, in order.
     pub(super) fn path(
         &mut self,

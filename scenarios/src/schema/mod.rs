@@ -17,7 +17,7 @@ pub(crate) use near::nearest;
 pub(crate) use reader::{Fields, Reader, default_node, one_of};
 pub(crate) use record::{Rule, record};
 pub(crate) use scalars::{
-    Bounds, LabelMap, Name, ObjectName, Placed, Share, Text, choice, words, wrong_word,
+    Amount, Bounds, LabelMap, Name, ObjectName, Placed, Share, Text, choice, words, wrong_word,
 };
 pub(crate) use union::{read_union, union, union_schema};
 

@@ -344,6 +344,21 @@ impl Field for Timestamp {
     }
 }
 
+/// An amount of anything, in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Amount(pub(crate) i64);
+
+impl Field for Amount {
+    fn read(node: &Node, path: &FieldPath<'_>, reader: &mut Reader<'_>) -> Option<Amount> {
+        let quantity = read_quantity(node, path, reader, "an amount such as 500 or 1.5k");
+        quantity.map(|quantity| Amount(quantity.ceil_millis()))
+    }
+
+    fn schema(_: &mut Definitions) -> JsonSchema {
+        quantity_schema(["500", "1.5k"])
+    }
+}
+
 /// Labels: names with texts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LabelMap(pub(crate) Vec<(Symbol, Symbol)>);

@@ -28,6 +28,7 @@ pub(super) fn describe(request: &Request) -> String {
         Request::Bind { .. } => "bind Pod".into(),
         Request::Get { kind, name, .. } => format!("get {kind} {name}"),
         Request::PodMetrics { .. } => "get PodMetrics".into(),
+        Request::Metric(query) => format!("get metric {}", query.name),
     }
 }
 

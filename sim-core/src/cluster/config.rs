@@ -155,6 +155,41 @@ pub struct PodProfile {
     pub load: Vec<(SimTime, MilliCpu)>,
 }
 
+/// What a metric of the custom or external metrics API is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricSource {
+    /// Pods, each with a value of its own.
+    Pods,
+    /// An object.
+    Object {
+        /// Its kind.
+        kind: Symbol,
+        /// Its name.
+        name: CompactString,
+    },
+    /// Something outside of the cluster.
+    External,
+}
+
+/// A metric that an adapter serves, and its course.
+#[derive(Clone, Debug)]
+pub struct MetricSpec {
+    /// Its name.
+    pub name: Symbol,
+    /// For which namespace; `None` for all.
+    pub namespace: Option<Symbol>,
+    /// What it is about.
+    pub source: MetricSource,
+    /// The labels of the series.
+    pub labels: Labels,
+    /// The pods that have it; where it is not of pods, those among which it is divided.
+    pub pods: Option<Arc<Selector>>,
+    /// Whether the course is that of each pod, and not of all that share it.
+    pub each: bool,
+    /// From each instant on, a value in thousandths.
+    pub course: Vec<(SimTime, i64)>,
+}
+
 /// How an image behaves at its registry.
 #[derive(Clone, Debug)]
 pub struct ImageSpec {
@@ -331,6 +366,10 @@ pub struct ClusterConfig {
     pub profiles: Vec<PodProfile>,
     /// How images behave.
     pub images: Vec<ImageSpec>,
+    /// Metrics of the custom and external metrics APIs; without any, nothing serves these APIs.
+    pub metrics: Vec<MetricSpec>,
+    /// Whether autoscalers may scale to zero and back (feature gate `HPAScaleToZero`).
+    pub hpa_scale_to_zero: bool,
     /// Objects that arrive by themselves.
     pub arrivals: Option<Arc<dyn super::arrivals::ArrivalSource>>,
     /// What people do.

@@ -20,6 +20,7 @@ mod invariants;
 mod latency;
 mod machines;
 mod memory;
+mod metrics;
 mod nodes;
 mod observe;
 mod operator;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use seatrial_api::container::RestartPolicy;
+use seatrial_api::container::{Container, RestartPolicy};
 use seatrial_api::pages::Pages;
 use seatrial_api::pod::{ContainerState, Pod, PodSpec};
 use seatrial_api::runtime::{ContainerId, ProbeKind, RuntimeCommand, RuntimeReport};
@@ -54,6 +54,11 @@ pub(crate) struct PodTruth {
 }
 
 impl PodTruth {
+    /// Its main containers.
+    pub(crate) fn containers(&self) -> &[Container] {
+        &self.spec.containers
+    }
+
     /// Whether its use is measured: from the making of its sandbox on.
     pub(crate) fn is_measured(&self) -> bool {
         self.ip != 0 || self.containers.iter().any(|container| container.running)

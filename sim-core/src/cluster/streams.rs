@@ -128,6 +128,10 @@ pub(crate) fn request_target(request: &Request) -> Option<ObjectRef> {
         Request::Bind { pod, .. } | Request::Evict { pod, .. } => {
             Some(ObjectRef { kind: Kind::Pod, id: *pod })
         }
-        Request::Create(_) | Request::Apply(_) | Request::Get { .. } | Request::PodMetrics { .. } => None,
+        Request::Create(_)
+        | Request::Apply(_)
+        | Request::Get { .. }
+        | Request::PodMetrics { .. }
+        | Request::Metric(_) => None,
     }
 }

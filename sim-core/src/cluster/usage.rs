@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use seatrial_api::container::Container;
 use seatrial_api::labels::{Labels, Selector};
-use seatrial_api::machine::PodMetrics;
+use seatrial_api::machine::{ContainerMetrics, PodMetrics};
 use seatrial_api::pages::Pages;
 use seatrial_api::pod::Pod;
 use seatrial_api::symbol::Symbol;
@@ -16,7 +17,7 @@ use super::recorder::Recorder;
 use super::runtime::PodTruth;
 
 /// From one scrape of the metrics server to the next; a sample covers one window.
-const SCRAPE_PERIOD: Span = Span::from_secs(15);
+pub(super) const SCRAPE_PERIOD: Span = Span::from_secs(15);
 /// How long the course of a shared load is remembered: longer than any sample is old.
 const HISTORY: Span = Span::from_secs(60);
 
@@ -200,15 +201,14 @@ impl Usage {
 
     /// What the metrics server answers at `now`: the use at its last scrape, of running pods that
     /// were there a window before it.
-    pub(crate) fn metrics(
+    pub(crate) fn metrics<'a>(
         &mut self,
         now: SimTime,
         namespace: Symbol,
         selector: &Arc<Selector>,
-        profile_of: impl Fn(u32) -> Option<u16>,
+        truth_of: impl Fn(u32) -> Option<&'a PodTruth>,
     ) -> Vec<PodMetrics> {
-        let scraped =
-            SimTime::from_nanos(now.nanos().div_euclid(SCRAPE_PERIOD.nanos()) * SCRAPE_PERIOD.nanos());
+        let scraped = last_scrape(now);
         let mut samples = Vec::new();
         for group in self.matching(namespace, selector) {
             for &pod in &self.groups[group as usize].pods {
@@ -216,7 +216,8 @@ impl Usage {
                 if contribution.since + SCRAPE_PERIOD > scraped {
                     continue;
                 }
-                let load = profile_of(pod).and_then(|profile| self.loads[usize::from(profile)].as_ref());
+                let truth = truth_of(pod);
+                let load = truth.and_then(|truth| self.loads[usize::from(truth.profile?)].as_ref());
                 let cpu = match load.filter(|load| load.pods.contains_key(&pod)) {
                     Some(load) => {
                         let then = load.history.iter().rev().find(|entry| entry.0 <= scraped);
@@ -225,11 +226,27 @@ impl Usage {
                     None => contribution.cpu,
                 };
                 let memory = contribution.memory;
-                samples.push(PodMetrics { pod, cpu, memory, sampled_at: scraped, window: SCRAPE_PERIOD });
+                let containers = truth.and_then(|truth| container_metrics(truth.containers(), cpu, memory));
+                let window = SCRAPE_PERIOD;
+                samples.push(PodMetrics { pod, cpu, memory, sampled_at: scraped, window, containers });
             }
         }
         samples.sort_by_key(|sample| sample.pod);
         samples
+    }
+
+    /// The pods that a selector matches and for which `is_wanted` says so, in order of their rows.
+    pub(crate) fn matching_pods(
+        &mut self,
+        namespace: Symbol,
+        selector: &Arc<Selector>,
+        is_wanted: impl Fn(u32) -> bool,
+    ) -> Vec<u32> {
+        let groups = self.matching(namespace, selector);
+        let pods = groups.iter().flat_map(|&group| &self.groups[group as usize].pods);
+        let mut pods: Vec<u32> = pods.copied().filter(|&pod| is_wanted(pod)).collect();
+        pods.sort_unstable();
+        pods
     }
 
     /// The groups that a selector matches; only groups that came since are looked at.
@@ -249,4 +266,36 @@ impl Usage {
         entry.looked_at = self.groups.len();
         entry.groups.clone()
     }
+}
+
+/// The last scrape of the metrics server up to `now`.
+pub(super) fn last_scrape(now: SimTime) -> SimTime {
+    SimTime::from_nanos(now.nanos().div_euclid(SCRAPE_PERIOD.nanos()) * SCRAPE_PERIOD.nanos())
+}
+
+/// What each container of a pod of several uses of the pod's whole.
+///
+/// Model: it is divided by what they request, in equal parts if none requests anything.
+fn container_metrics(
+    containers: &[Container],
+    cpu: MilliCpu,
+    memory: Bytes,
+) -> Option<Arc<[ContainerMetrics]>> {
+    if containers.len() < 2 {
+        return None;
+    }
+    let cpu_of = |container: &Container| container.requests.cpu.unwrap_or_default().0;
+    let memory_of = |container: &Container| container.requests.memory.unwrap_or_default().0;
+    let divided = |total: i64, request: &dyn Fn(&Container) -> i64, container: &Container| {
+        let sum: i128 = containers.iter().map(|container| i128::from(request(container))).sum();
+        let (weight, of) =
+            if sum > 0 { (i128::from(request(container)), sum) } else { (1, containers.len() as i128) };
+        i64::try_from(i128::from(total) * weight / of).unwrap_or(i64::MAX)
+    };
+    let each = |container: &Container| ContainerMetrics {
+        name: container.name,
+        cpu: MilliCpu(divided(cpu.0, &cpu_of, container)),
+        memory: Bytes(divided(memory.0, &memory_of, container)),
+    };
+    Some(containers.iter().map(each).collect())
 }

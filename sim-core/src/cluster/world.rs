@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use seatrial_api::labels::Selector;
 use seatrial_api::machine::{Effects, Input, Machine, NO_REPLY, Token};
 use seatrial_api::node::Node;
 use seatrial_api::object::{Kind, Object, ObjectRef};
@@ -28,7 +29,7 @@ use super::latency::Latencies;
 use super::machines::Machines;
 use super::operator::Task;
 use super::recorder::Recorder;
-use super::runtime::Runtimes;
+use super::runtime::{PodTruth, Runtimes};
 use super::slab::Slab;
 use super::streams::{Purpose, Streams, request_target};
 use super::usage::Usage;
@@ -344,7 +345,7 @@ impl World {
         cause: Cause,
     ) -> SimTime {
         let (entity, nth) = self.draw_key(&request);
-        let read = matches!(request, Request::Get { .. } | Request::PodMetrics { .. });
+        let read = matches!(request, Request::Get { .. } | Request::PodMetrics { .. } | Request::Metric(_));
         let latency = if read {
             self.latencies.api_read.draw_from(|| self.streams.of(entity, Purpose::ApiRead, nth))
         } else {
@@ -384,9 +385,18 @@ impl World {
                 return;
             }
             let runtimes = &self.runtimes;
-            let profile = |pod| runtimes.pod(pod).and_then(|truth| truth.profile);
-            let samples: Result<_, ApiError> = Ok(self.usage.metrics(now, *namespace, selector, profile));
+            let truth = |pod| runtimes.pod(pod);
+            let samples: Result<_, ApiError> = Ok(self.usage.metrics(now, *namespace, selector, truth));
             return self.tell_controllers(now, Input::Metrics { token, samples: &samples }, cause);
+        }
+        if let Request::Metric(query) = &request
+            && !self.config.metrics.is_empty()
+        {
+            let (usage, runtimes) = (&mut self.usage, &self.runtimes);
+            let serves = |pod| runtimes.pod(pod).is_some_and(PodTruth::is_serving);
+            let serving = |selector: &Arc<Selector>| usage.matching_pods(query.namespace, selector, serves);
+            let values = super::metrics::answer(&self.config.metrics, query, now, serving);
+            return self.tell_controllers(now, Input::MetricValues { token, values: &values }, cause);
         }
         let (reply, cause) = self.commit_request(now, client, request, cause);
         if token == NO_REPLY {

@@ -86,7 +86,7 @@ impl Play<'_> {
                 Use::Total(_) => return None,
             };
             let (cpu, memory) = (MilliCpu(used), Bytes(0));
-            Some(PodMetrics { pod, cpu, memory, sampled_at: self.now, window: WINDOW })
+            Some(PodMetrics { pod, cpu, memory, sampled_at: self.now, window: WINDOW, containers: None })
         };
         let samples = running.into_iter().filter_map(sample).collect();
         self.metrics.samples.insert(app.to_owned(), samples);
