@@ -195,6 +195,43 @@ pub struct Container {
     pub pre_stop: Option<HandlerAction>,
     /// The container's own restart policy. `Always` on an init container makes it a sidecar.
     pub restart_policy: Option<RestartPolicy>,
+    /// Rules by exit codes, which go before the policies; the first that matches counts.
+    pub restart_rules: Box<[RestartRule]>,
+    /// Which resources cannot be changed while it runs.
+    pub resize_restarts: ResizeRestarts,
+    /// Whether it may not run as root.
+    pub non_root: bool,
+    /// The user as which it runs, if not the image's.
+    pub run_as_user: Option<i64>,
+}
+
+/// What is done when a container ends in a certain way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RuleAction {
+    /// The container is restarted.
+    Restart,
+    /// All containers of the pod begin anew.
+    RestartAllContainers,
+}
+
+/// A rule by exit codes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RestartRule {
+    /// What is done.
+    pub action: RuleAction,
+    /// Whether the rule is for all codes but the listed ones.
+    pub not_in: bool,
+    /// Exit codes.
+    pub values: Box<[i32]>,
+}
+
+/// For which resources a container is restarted when they change (`resizePolicy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ResizeRestarts {
+    /// CPU.
+    pub cpu: bool,
+    /// Memory.
+    pub memory: bool,
 }
 
 impl Container {
@@ -218,6 +255,10 @@ impl Container {
             post_start: None,
             pre_stop: None,
             restart_policy: None,
+            restart_rules: Box::default(),
+            resize_restarts: ResizeRestarts::default(),
+            non_root: false,
+            run_as_user: None,
         }
     }
 

@@ -30,6 +30,7 @@ pub mod same_state;
 pub mod scheduling;
 pub mod schema;
 pub mod service;
+pub mod status_detail;
 pub mod storage;
 pub mod store;
 pub mod stream;

@@ -137,6 +137,8 @@ pub struct Decision {
     pub reason: &'static str,
     /// The message; empty where nobody reads messages.
     pub message: Cow<'static, str>,
+    /// The container that it is about, by its position in the pod.
+    pub container: Option<u16>,
 }
 
 /// A request on its way.
@@ -210,7 +212,22 @@ impl<Timer> Effects<Timer> {
         message: impl FnOnce() -> M,
     ) {
         let message = if self.explain { message().into() } else { Cow::Borrowed("") };
-        self.decisions.push(Decision { object, severity, reason, message });
+        self.decisions.push(Decision { object, severity, reason, message, container: None });
+    }
+
+    /// Records a decision about a container of a pod.
+    pub fn decide_for<M: Into<Cow<'static, str>>>(
+        &mut self,
+        object: ObjectRef,
+        container: usize,
+        severity: Severity,
+        reason: &'static str,
+        message: impl FnOnce() -> M,
+    ) {
+        self.decide(object, severity, reason, message);
+        if let Some(decision) = self.decisions.last_mut() {
+            decision.container = u16::try_from(container).ok();
+        }
     }
 
     /// Whether there is nothing to do.

@@ -11,6 +11,7 @@ use crate::labels::Labels;
 use crate::meta::ObjectMeta;
 use crate::resources::{ResourceList, Resources};
 use crate::scheduling::{Affinity, NodeConstraint, Toleration, TopologySpreadConstraint};
+use crate::status_detail::{OtherCondition, StatusDetail};
 use crate::symbol::Symbol;
 use crate::units::{Bytes, MilliCpu, SimTime, Span};
 
@@ -172,6 +173,8 @@ pub struct PodSpec {
     pub containers: Box<[Container]>,
     /// Init containers and sidecars, in order.
     pub init_containers: Box<[Container]>,
+    /// Containers that were added to the running pod.
+    pub ephemeral_containers: Box<[Container]>,
     /// Volumes.
     pub volumes: Box<[Volume]>,
     /// When containers are restarted.
@@ -216,6 +219,10 @@ pub struct PodSpec {
     pub readiness_gates: Box<[Symbol]>,
     /// `runtimeClassName`, empty for none.
     pub runtime_class: Symbol,
+    /// `os.name`, empty for none.
+    pub os: Symbol,
+    /// Names of the kernel's settings that the pod changes for itself.
+    pub sysctls: Box<[Symbol]>,
     /// What the annotations of the pods ask of shared GPUs. It is here because all pods of a template
     /// ask for the same.
     pub gpu: GpuDemand,
@@ -229,6 +236,7 @@ impl PodSpec {
         PodSpec {
             containers: containers.into(),
             init_containers: Box::default(),
+            ephemeral_containers: Box::default(),
             volumes: Box::default(),
             restart_policy: RestartPolicy::Always,
             termination_grace_period_seconds: 30,
@@ -251,6 +259,8 @@ impl PodSpec {
             subdomain: Symbol::empty(),
             readiness_gates: Box::default(),
             runtime_class: Symbol::empty(),
+            os: Symbol::empty(),
+            sysctls: Box::default(),
             gpu: GpuDemand::NONE,
             derived: DerivedSpec::default(),
         }
@@ -267,9 +277,10 @@ impl PodSpec {
         self.priority.unwrap_or(0)
     }
 
-    /// All containers in starting order: init containers and sidecars, then main containers.
+    /// All containers: init containers and sidecars, then main containers, then those that were
+    /// added while the pod ran.
     pub fn all_containers(&self) -> impl Iterator<Item = &Container> {
-        self.init_containers.iter().chain(&self.containers)
+        self.init_containers.iter().chain(&self.containers).chain(&self.ephemeral_containers)
     }
 
     /// The number of a container port that is given by number or name.
@@ -553,6 +564,10 @@ pub struct StatusText {
     pub message: CompactString,
     /// The message of the PodScheduled condition.
     pub scheduling: CompactString,
+    /// Conditions of others than the system's own components, readiness gates above all.
+    pub gates: Vec<OtherCondition>,
+    /// What kubelets write where somebody reads it.
+    pub detail: Option<Box<StatusDetail>>,
 }
 
 /// The status of a pod.

@@ -9,8 +9,9 @@ use crate::labels::{Labels, Selector};
 use crate::meta::{OwnerRef, Uid};
 use crate::node::NodeConditions;
 use crate::object::{Kind, Object, ObjectRef};
-use crate::pod::{ConditionStatus, PodConditionType, PodReason, PodStatus};
+use crate::pod::{ConditionStatus, PodConditionType, PodReason, PodSpec, PodStatus};
 use crate::scheduling::Taint;
+use crate::status_detail::OtherCondition;
 use crate::symbol::Symbol;
 
 /// What a deletion does with the dependents.
@@ -50,6 +51,11 @@ pub enum Patch {
     /// A kubelet's view of a pod: replaces the status except conditions that others own
     /// (PodScheduled, DisruptionTarget if it is not in the patch) and the nomination.
     PodStatus(Box<PodStatus>),
+    /// Another specification of a pod, with what its owner has changed in it.
+    PodSpec(Arc<PodSpec>),
+    /// A condition of a pod that none of the system's own components writes, such as that of a
+    /// readiness gate.
+    Gate(OtherCondition),
     /// One condition of a pod, as scheduler, node controller or eviction write it.
     PodCondition {
         /// The type.

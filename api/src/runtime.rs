@@ -30,7 +30,7 @@ pub enum ProbeKind {
 }
 
 /// A command of a kubelet to its runtime. Every command is answered by one [`RuntimeReport`]
-/// that carries the same key.
+/// that carries the same key, unless it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuntimeCommand {
     /// Mounts the volumes of a pod.
@@ -66,6 +66,25 @@ pub enum RuntimeCommand {
         container: ContainerId,
         /// Until SIGKILL.
         grace: Span,
+    },
+    /// Runs the hook before the stop of a container whose turn to stop comes later. The command
+    /// that stops it then runs the hook no more. Answered, like a hook that is part of a stop, by
+    /// [`RuntimeReport::PreStopDone`] if it ends within the grace.
+    PreStop {
+        /// The container.
+        container: ContainerId,
+        /// The time that the container has to stop, the hook's included.
+        grace: Span,
+    },
+    /// Gives the sandbox of a pod the resources that are allocated to it now. Not answered.
+    UpdateSandbox {
+        /// The pod.
+        pod: u32,
+    },
+    /// Gives a running container the resources that are allocated to it now. Not answered.
+    UpdateContainer {
+        /// The container.
+        container: ContainerId,
     },
     /// Removes the sandbox of a pod, with its network.
     StopSandbox {
@@ -121,6 +140,13 @@ pub enum RuntimeReport {
     },
     /// The hook after the start has ended.
     PostStartDone {
+        /// The container.
+        container: ContainerId,
+        /// Whether it worked.
+        ok: bool,
+    },
+    /// The hook before a stop has ended.
+    PreStopDone {
         /// The container.
         container: ContainerId,
         /// Whether it worked.

@@ -58,6 +58,10 @@ pub struct KubeletConfig {
     pub shutdown_grace: Span,
     /// How much of that is kept for critical pods (`shutdownGracePeriodCriticalPods`).
     pub shutdown_grace_critical: Span,
+    /// Whether statuses of pods say all that they say upstream: messages, images, observed
+    /// generations. Nothing in a simulation reads that, and some of it costs status writes of its
+    /// own, so it is off.
+    pub detailed_statuses: bool,
     /// Whether the node's status lists its images, which ImageLocality reads. Costs a status
     /// write per change, so it is off.
     pub report_images: ImageReport,
@@ -85,6 +89,7 @@ impl Default for KubeletConfig {
             images: PresentImages::Listed(Arc::new([])),
             shutdown_grace: Span::ZERO,
             shutdown_grace_critical: Span::ZERO,
+            detailed_statuses: false,
             report_images: ImageReport::Off,
         }
     }

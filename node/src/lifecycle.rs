@@ -2,13 +2,12 @@
 //!
 //! Heartbeats and leases are not played here: their driver computes them. What the kubelet posts
 //! besides is in `node_status`.
-//!
-//! Model: static pods and their mirrors are left out.
 
 use std::sync::Arc;
 
 use seatrial_api::node::Node;
 use seatrial_api::pod::Pod;
+use seatrial_api::request::Change;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
@@ -106,7 +105,11 @@ impl Kubelets {
                 self.pods[slot].set(Flag::Gone);
             }
         }
+        self.restart_statics(now, slot, effects);
         for pod in pods {
+            if self.watch_mirror(now, Change::Modified, pod, effects) {
+                continue;
+            }
             match self.slot(pod.meta.id) {
                 Some(row) => self.readmit(now, row, pod, effects),
                 None => self.add_pod(now, pod, effects),
@@ -169,11 +172,27 @@ impl Kubelets {
         self.trigger(now, slot, fx);
     }
 
+    /// A static pod whose manifest is still there.
+    pub(crate) fn readmit_static(&mut self, now: SimTime, slot: usize, pod: &Arc<Pod>, fx: &mut Fx) {
+        let status = self.statuses[slot].clone();
+        self.readmit(now, slot, pod, fx);
+        self.pods[slot].set(Flag::Static);
+        self.pods[slot].set(Flag::Unsent);
+        self.statuses[slot] = status;
+    }
+
     /// The worker's memory of the pod is void, the runtime's is not.
     fn forget_work(&mut self, slot: usize) {
         let row = &mut self.pods[slot];
         row.notice();
-        let kept = [Flag::SandboxReady, Flag::SandboxLost, Flag::SandboxMade, Flag::Counted, Flag::Rejected];
+        let kept = [
+            Flag::SandboxReady,
+            Flag::SandboxLost,
+            Flag::SandboxMade,
+            Flag::Counted,
+            Flag::Rejected,
+            Flag::Static,
+        ];
         row.forget_all_but(&kept);
         row.step = Step::Idle;
         if !row.is(Flag::SandboxReady) {

@@ -16,6 +16,7 @@ use seatrial_api::units::SimTime;
 use crate::names::Names;
 use crate::objects::Objects;
 use crate::rows::{Flag, PodRow};
+use crate::statics::StaticPod;
 use crate::table::{NodeRow, Power};
 
 /// A timer of the kubelets. Those of an earlier life of a kubelet, and those that were replaced by
@@ -59,6 +60,13 @@ pub enum Timer {
     },
     /// A node may no longer be short of memory.
     Pressure {
+        /// The node's slot.
+        node: u32,
+        /// The life of its kubelet.
+        life: u32,
+    },
+    /// A node looks for what gone pods have left.
+    Housekeeping {
         /// The node's slot.
         node: u32,
         /// The life of its kubelet.
@@ -109,6 +117,8 @@ pub(crate) enum Purpose {
     Registration = 2,
     /// A node's own status.
     NodeStatus = 3,
+    /// A mirror of a static pod.
+    Mirror = 4,
 }
 
 /// The token of a request of a node in a life of its kubelet.
@@ -141,6 +151,8 @@ pub struct Kubelets {
     pub(crate) objects: Objects,
     /// Pods that wait for a claim.
     pub(crate) claimants: Vec<u32>,
+    /// Static pods.
+    pub(crate) statics: Vec<StaticPod>,
     /// A buffer for the pods of a relist.
     pub(crate) due: Vec<u32>,
 }
@@ -162,6 +174,7 @@ impl Kubelets {
             vacant: Arc::new(Pod::new(ObjectMeta::default(), Arc::new(PodSpec::new(Vec::new())))),
             objects: Objects::default(),
             claimants: Vec::new(),
+            statics: Vec::new(),
             due: Vec::new(),
         }
     }
@@ -234,7 +247,7 @@ impl Kubelets {
         if !row.is(Flag::Counted) {
             row.set(Flag::Counted);
             let node = &mut self.nodes[row.node as usize];
-            node.used.add(&row.pod.spec.derived.requests);
+            node.used.add(row.allocated_requests());
             node.active += 1;
         }
     }
@@ -245,7 +258,7 @@ impl Kubelets {
         if row.is(Flag::Counted) {
             row.unset(Flag::Counted);
             let node = &mut self.nodes[row.node as usize];
-            node.used.subtract(&row.pod.spec.derived.requests);
+            node.used.subtract(row.allocated_requests());
             node.active -= 1;
         }
     }
@@ -287,6 +300,7 @@ impl Kubelets {
             purpose if purpose == Purpose::NodeStatus as u64 => {
                 self.node_status_answered(now, node, reply, fx)
             }
+            purpose if purpose == Purpose::Mirror as u64 => self.mirror_answered(now, reply, fx),
             _ => {}
         }
     }
@@ -300,7 +314,9 @@ impl Kubelets {
             Timer::Register { node, life } if self.lives(node, life) => self.register(now, node, fx),
             Timer::Pressure { node, life } if self.lives(node, life) => self.pressure_over(now, node, fx),
             Timer::Shutdown { node, life } if self.lives(node, life) => self.shutdown_goes_on(now, node, fx),
-            Timer::Pressure { .. }
+            Timer::Housekeeping { node, life } if self.lives(node, life) => self.housekeep(now, node, fx),
+            Timer::Housekeeping { .. }
+            | Timer::Pressure { .. }
             | Timer::Shutdown { .. }
             | Timer::Relist { .. }
             | Timer::Check { .. }
@@ -331,6 +347,7 @@ impl Kubelets {
             }
             RuntimeReport::ContainerNotCreated { container } => self.not_created(now, container, fx),
             RuntimeReport::PostStartDone { container, ok } => self.post_start_done(now, container, ok, fx),
+            RuntimeReport::PreStopDone { container, ok } => self.pre_stop_done(container, ok, fx),
             RuntimeReport::ContainerExited { container, exit_code, oom_killed } => {
                 self.container_exited(now, container, exit_code, oom_killed, fx);
             }
@@ -344,6 +361,9 @@ impl Kubelets {
     }
 
     fn watch_pod(&mut self, now: SimTime, change: Change, pod: &Arc<Pod>, fx: &mut Fx) {
+        if self.watch_mirror(now, change, pod, fx) {
+            return;
+        }
         let slot = self.slot(pod.meta.id);
         match (slot, change) {
             (Some(slot), Change::Added | Change::Modified) => self.update_pod(now, slot, pod, fx),

@@ -15,6 +15,7 @@ pub(crate) struct Names {
     oom_killed: Symbol,
     start_error: Symbol,
     unknown: Symbol,
+    pub restarting_all_containers: Symbol,
 }
 
 impl Names {
@@ -29,6 +30,7 @@ impl Names {
             oom_killed: Symbol::new("OOMKilled"),
             start_error: Symbol::new("StartError"),
             unknown: Symbol::new("Unknown"),
+            restarting_all_containers: Symbol::new("RestartingAllContainers"),
         }
     }
 
@@ -39,6 +41,7 @@ impl Names {
             InstanceState::Error => self.error,
             InstanceState::OomKilled => self.oom_killed,
             InstanceState::StartError => self.start_error,
+            InstanceState::Removed => self.restarting_all_containers,
             InstanceState::Absent | InstanceState::Running | InstanceState::Vanished => self.unknown,
         }
     }

@@ -50,6 +50,12 @@ impl Objects {
         reference.optional || self.has(kind, namespace, reference.name, reference.key)
     }
 
+    /// Whether the object of an environment reference exists.
+    pub(crate) fn knows(&self, namespace: Symbol, reference: &ConfigRef) -> bool {
+        let kind = if reference.secret { Kind::Secret } else { Kind::ConfigMap };
+        self.has(kind, namespace, reference.name, None)
+    }
+
     /// What is missing for a volume of `pod`, if anything is.
     pub(crate) fn missing(&self, pod: &Pod, volume: &Volume) -> Option<Missing> {
         let namespace = pod.meta.namespace;

@@ -4,7 +4,7 @@
 use seatrial_api::container::Container;
 use seatrial_api::pod::{ContainerState, ContainerStatus, PodPhase, PodSpec};
 
-use crate::policy::{restart_policy, restarts_after};
+use crate::policy::restarts;
 
 /// What the phase depends on.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ impl Count {
         match exit_code(status) {
             Some(0) => {}
             Some(code) => {
-                let for_good = !restarts_after(restart_policy(spec, container), code);
+                let for_good = !restarts(spec, container, code);
                 self.failed_init += usize::from(for_good);
             }
             None => self.pending_init += 1,
@@ -77,7 +77,7 @@ impl Count {
             return;
         };
         self.stopped += 1;
-        self.stopped_for_good += usize::from(!restarts_after(restart_policy(spec, container), code));
+        self.stopped_for_good += usize::from(!restarts(spec, container, code));
         let terminated = matches!(status.state, ContainerState::Terminated { .. });
         self.succeeded += usize::from(terminated && code == 0);
     }

@@ -3,7 +3,7 @@
 
 use seatrial_api::container::RestartPolicy;
 
-use crate::policy::{is_to_start, restart_policy, restarts_after};
+use crate::policy::{is_to_start, restart_policy, restarts};
 use crate::probes::ProbeResult;
 use crate::rows::{Flag, InstanceState, Mark, PodRow};
 use seatrial_api::runtime::ProbeKind;
@@ -15,6 +15,8 @@ pub(crate) enum Plan {
     Stop,
     /// What is left of the pod is stopped and it gets a new sandbox.
     Recreate,
+    /// All containers are stopped and removed.
+    RestartAll,
     /// Marked containers are stopped, then marked ones started.
     Containers,
 }
@@ -29,10 +31,24 @@ pub(crate) fn plan(row: &mut PodRow) -> Plan {
     if !row.is(Flag::SandboxReady) {
         return plan_sandbox(row);
     }
+    if crate::restart_all::is_asked_for(row) {
+        return Plan::RestartAll;
+    }
+    mark_ephemeral(row);
     match plan_init(row) {
         Init::Failed => Plan::Stop,
         Init::UnderWay => Plan::Containers,
         Init::Done => plan_main(row),
+    }
+}
+
+/// Containers that were added to the pod are started once.
+fn mark_ephemeral(row: &mut PodRow) {
+    let first = row.main().end;
+    for instance in row.instances_mut().iter_mut().skip(first) {
+        if instance.state == InstanceState::Absent {
+            instance.mark(Mark::ToStart);
+        }
     }
 }
 
@@ -81,11 +97,12 @@ fn plan_init(row: &mut PodRow) -> Init {
     if first_main == 0 {
         return Init::Done;
     }
-    let mut done = row.instances()[first_main..].iter().any(|instance| instance.seems_running());
+    let mut done = row.instances()[row.main()].iter().any(|instance| instance.seems_running());
     let mut later_known = done;
     for index in (0..first_main).rev() {
         let instance = row.instances()[index];
-        let known = instance.state != InstanceState::Absent && !instance.is(Mark::Stale);
+        let known = !matches!(instance.state, InstanceState::Absent | InstanceState::Removed)
+            && !instance.is(Mark::Stale);
         let Some(container) = row.container(index) else { continue };
         let sidecar = container.is_sidecar();
         if !known {
@@ -104,8 +121,7 @@ fn plan_init(row: &mut PodRow) -> Init {
         } else if instance.exit_code == 0 {
             true
         } else {
-            let policy = restart_policy(&row.pod.spec, container);
-            if row.is_leaving() || !restarts_after(policy, instance.exit_code) {
+            if row.is_leaving() || !restarts(&row.pod.spec, container, instance.exit_code) {
                 row.instances_mut().iter_mut().for_each(|instance| instance.unmark(Mark::ToStart));
                 return Init::Failed;
             }
@@ -166,14 +182,15 @@ fn plan_main(row: &mut PodRow) -> Plan {
         let unhealthy = [ProbeKind::Liveness, ProbeKind::Startup]
             .iter()
             .any(|&kind| probe_result(row, index, kind) == Some(ProbeResult::Failure));
+        let resizes = row.restarts_to_resize(index);
         let instance = &mut row.instances_mut()[index];
         if !instance.seems_running() {
             if is_to_start(&spec, container, instance, leaving) {
                 any_to_start = true;
                 instance.mark(Mark::ToStart);
             }
-        } else if instance.is(Mark::Outdated) || unhealthy {
-            let outdated = instance.is(Mark::Outdated);
+        } else if instance.is(Mark::Outdated) || unhealthy || resizes {
+            let outdated = instance.is(Mark::Outdated) || resizes;
             instance.mark(Mark::ToKill);
             if outdated || restart_policy(&spec, container) != RestartPolicy::Never {
                 any_to_start = true;

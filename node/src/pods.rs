@@ -74,7 +74,7 @@ impl Kubelets {
 
     /// Refuses the pod, unless it is critical and resources are all that it lacks: then others make
     /// room for it.
-    fn refuse(&mut self, now: SimTime, slot: usize, refusal: Refusal, fx: &mut Fx) {
+    pub(crate) fn refuse(&mut self, now: SimTime, slot: usize, refusal: Refusal, fx: &mut Fx) {
         let row = &self.pods[slot];
         let node = &self.nodes[row.node as usize];
         let mut refusal = Some(refusal);
@@ -109,6 +109,9 @@ impl Kubelets {
             })),
             ..PodStatus::default()
         };
+        if self.is_detailed(slot) {
+            crate::detail::observe(&self.pods[slot], &mut self.statuses[slot]);
+        }
         self.send_soon(now, slot, fx);
     }
 
@@ -119,11 +122,13 @@ impl Kubelets {
             return;
         }
         let before = std::mem::replace(&mut row.pod, Arc::clone(pod));
+        row.grow();
         let node = row.node;
         let begins_to_leave = pod.meta.is_deleting() && !before.meta.is_deleting();
         let respecified = !Arc::ptr_eq(&before.spec, &pod.spec);
         if respecified {
             self.mark_outdated(slot, &before);
+            self.resources_changed(now, slot, &before, fx);
             if before.spec.active_deadline_seconds != pod.spec.active_deadline_seconds {
                 self.arm_deadline(slot, fx);
             }
@@ -140,7 +145,10 @@ impl Kubelets {
                     self.request_termination(now, slot, fx)
                 }
             }
-        } else if respecified || !before.meta.labels.same_allocation(&pod.meta.labels) {
+        } else if respecified
+            || !before.meta.labels.same_allocation(&pod.meta.labels)
+            || crate::gates::differ(&before, pod)
+        {
             self.trigger(now, slot, fx);
         }
     }

@@ -69,6 +69,8 @@ pub(crate) struct ProbeWorker {
     run: i32,
     /// When it ticks.
     grid: Grid,
+    /// How often the probe under way could not be carried out.
+    pub tries: u8,
     /// The tick that it waits for; the one of the last probe otherwise.
     pub due: SimTime,
 }
@@ -93,6 +95,7 @@ impl ProbeWorker {
             run: 0,
             grid: Grid::new(anchor, period(probe)),
             due: anchor,
+            tries: 0,
         }
     }
 

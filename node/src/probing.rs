@@ -16,6 +16,9 @@ use crate::status::Finding;
 /// The random stream of workers that begin when their kubelet does.
 const PURPOSE_OFFSET: u64 = 0x6b75_6265_6c65_7403;
 
+/// How often a probe is tried that cannot be carried out.
+const PROBE_TRIES: u8 = 3;
+
 /// The worker of a probe, if the pod has one.
 fn worker(row: &mut PodRow, index: usize, kind: ProbeKind) -> Option<&mut ProbeWorker> {
     let probes = row.extra.as_mut()?.containers.get_mut(index)?.probes.as_mut()?;
@@ -106,6 +109,7 @@ impl Kubelets {
             return;
         }
         worker.activity = Activity::Probing;
+        worker.tries = 0;
         let container = ContainerId { pod, index, attempt: instance.attempt };
         fx.command(self.node_id(slot), RuntimeCommand::Probe { container, kind });
     }
@@ -129,11 +133,15 @@ impl Kubelets {
             return;
         }
         let counted = worker.count(now, &probe, kind, outcome);
+        let said = self.explanation(slot);
+        let name = name_of(kind);
         if !outcome.success {
-            fx.decide(object, Severity::Warning, "Unhealthy", || match kind {
-                ProbeKind::Startup => "Startup probe failed",
-                ProbeKind::Readiness => "Readiness probe failed",
-                ProbeKind::Liveness => "Liveness probe failed",
+            fx.decide_for(object, index, Severity::Warning, "Unhealthy", || {
+                format!("{name} probe failed: {}", said.text)
+            });
+        } else if said.reason == "warning" {
+            fx.decide_for(object, index, Severity::Warning, "ProbeWarning", || {
+                format!("{name} probe warning: {}", said.text)
             });
         }
         self.probe_counted(now, slot, index, kind, counted, fx);
@@ -142,11 +150,23 @@ impl Kubelets {
     /// A probe could not be carried out: the next one comes at the next tick.
     pub(crate) fn probe_error(&mut self, now: SimTime, container: ContainerId, kind: ProbeKind, fx: &mut Fx) {
         let Some(slot) = self.slot(container.pod) else { return };
-        let Some(worker) = worker(&mut self.pods[slot], usize::from(container.index), kind) else { return };
-        if worker.activity == Activity::Probing && worker.attempt == container.attempt {
-            let due = worker.wait(now);
-            fx.timer(due, Timer::Probe { pod: container.pod, index: container.index, kind });
+        let index = usize::from(container.index);
+        let (object, said) = (self.pod_ref(slot), self.explanation(slot).text);
+        let node = self.node_id(slot);
+        let Some(worker) = worker(&mut self.pods[slot], index, kind) else { return };
+        if worker.activity != Activity::Probing || worker.attempt != container.attempt {
+            return;
         }
+        worker.tries += 1;
+        if worker.tries < PROBE_TRIES {
+            fx.command(node, RuntimeCommand::Probe { container, kind });
+            return;
+        }
+        let due = worker.wait(now);
+        fx.timer(due, Timer::Probe { pod: container.pod, index: container.index, kind });
+        fx.decide_for(object, index, Severity::Warning, "Unhealthy", || {
+            format!("{} probe errored and resulted in unknown state: {said}", name_of(kind))
+        });
     }
 
     fn probe_counted(
@@ -247,6 +267,15 @@ impl Kubelets {
         if let Some(extra) = &mut row.extra {
             extra.containers.iter_mut().for_each(|container| container.probes = None);
         }
+    }
+}
+
+/// A probe in messages.
+fn name_of(kind: ProbeKind) -> &'static str {
+    match kind {
+        ProbeKind::Startup => "Startup",
+        ProbeKind::Readiness => "Readiness",
+        ProbeKind::Liveness => "Liveness",
     }
 }
 

@@ -64,12 +64,16 @@ impl Kubelets {
         let request = if row.is(Flag::Gone) {
             return false;
         } else if row.is(Flag::Unsent) {
+            let target = if row.is(Flag::Static) { self.mirror_of(slot) } else { Some(pod) };
+            // The mirror of a static pod is still to be made.
+            let Some(target) = target else { return false };
+            let row = &mut self.pods[slot];
             row.unset(Flag::Unsent);
             row.set(Flag::InFlight);
             let status = merged(row, &self.statuses[slot]);
             row.put(Flag::SentRunning, status.phase == PodPhase::Running);
             row.put(Flag::Held, status.phase != self.statuses[slot].phase);
-            Request::patch_pod(pod, Patch::PodStatus(Box::new(status)))
+            Request::patch_pod(target, Patch::PodStatus(Box::new(status)))
         } else if row.stage == Stage::Finished && row.pod.meta.is_deleting() && !row.is(Flag::DeleteSent) {
             row.set(Flag::DeleteSent);
             Request::Delete {
@@ -173,6 +177,16 @@ impl Kubelets {
     }
 }
 
+/// Reason and message are held back with the phase.
+fn hold_back_reason(status: &mut PodStatus, theirs: &PodStatus) {
+    let Some(detail) = status.text.as_ref().and_then(|text| text.detail.clone()) else {
+        status.text = theirs.text.clone();
+        return;
+    };
+    status.text = theirs.text.clone();
+    Arc::make_mut(status.text.get_or_insert_default()).detail = Some(detail);
+}
+
 /// The status as it may be said. A terminal phase, its reason and the mark of a disruption are
 /// held back until nothing of the pod runs any more.
 fn merged(row: &PodRow, status: &PodStatus) -> PodStatus {
@@ -181,7 +195,7 @@ fn merged(row: &PodRow, status: &PodStatus) -> PodStatus {
         status.phase.is_terminal() && row.stage < Stage::Terminated && !row.pod.status.phase.is_terminal();
     if held {
         status.phase = if row.is(Flag::SentRunning) { PodPhase::Running } else { row.pod.status.phase };
-        status.text = row.pod.status.text.clone();
+        hold_back_reason(&mut status, &row.pod.status);
         let theirs = row.pod.status.conditions.get(PodConditionType::DisruptionTarget);
         status.conditions.put(PodConditionType::DisruptionTarget, theirs);
     }

@@ -12,7 +12,9 @@ use seatrial_api::units::{SimTime, Span};
 use smallvec::SmallVec;
 
 use crate::backoff::BackOff;
+use crate::notes::{ContainerNotes, PodNotes};
 use crate::probes::ProbeWorker;
+use crate::resize::Resize;
 
 /// What the newest instance of a container is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub(crate) enum InstanceState {
     StartError,
     /// It was lost when its machine lost power.
     Vanished,
+    /// It was removed so that all containers of the pod begin anew.
+    Removed,
 }
 
 /// The newest instance of a container.
@@ -44,7 +48,7 @@ pub(crate) struct Instance {
     pub finished_at: SimTime,
     /// How it ended.
     pub exit_code: i32,
-    /// Its number, from 0; also the number of restarts.
+    /// Its number, from 0; also the number of restarts since all containers began anew.
     pub attempt: u16,
     /// What it is doing, as the runtime knows it.
     pub state: InstanceState,
@@ -161,6 +165,8 @@ pub(crate) enum Step {
     Start,
     /// The hook after a start.
     PostStart,
+    /// The end of all containers, which will all begin anew.
+    RestartingAll,
 }
 
 /// A property of a pod's row.
@@ -212,6 +218,10 @@ pub(crate) enum Flag {
     AwaitsRoom = 1 << 21,
     /// Its sandbox is gone, but the kubelet has not listed the sandboxes since.
     SandboxLost = 1 << 22,
+    /// It is a static pod.
+    Static = 1 << 23,
+    /// All of its containers are to begin anew.
+    RestartAll = 1 << 24,
 }
 
 /// The hot row of a pod.
@@ -263,6 +273,10 @@ pub(crate) struct PodExtra {
     pub mount_failures: u32,
     /// How many random numbers the pod has drawn.
     pub draws: u32,
+    /// What is only noted where somebody reads it.
+    pub notes: Option<Box<PodNotes>>,
+    /// Its resources, once they were changed.
+    pub resize: Option<Box<Resize>>,
 }
 
 /// Why a container waits.
@@ -270,8 +284,11 @@ pub(crate) struct PodExtra {
 pub(crate) enum WaitReason {
     CrashLoopBackOff,
     ErrImagePull,
+    RegistryUnavailable,
+    SignatureValidationFailed,
     ImagePullBackOff,
     ErrImageNeverPull,
+    InvalidImageName,
     CreateContainerConfigError,
     CreateContainerError,
     RunContainerError,
@@ -284,6 +301,9 @@ impl WaitReason {
         match self {
             WaitReason::CrashLoopBackOff => "CrashLoopBackOff",
             WaitReason::ErrImagePull => "ErrImagePull",
+            WaitReason::RegistryUnavailable => "RegistryUnavailable",
+            WaitReason::SignatureValidationFailed => "SignatureValidationFailed",
+            WaitReason::InvalidImageName => "InvalidImageName",
             WaitReason::ImagePullBackOff => "ImagePullBackOff",
             WaitReason::ErrImageNeverPull => "ErrImageNeverPull",
             WaitReason::CreateContainerConfigError => "CreateContainerConfigError",
@@ -305,14 +325,18 @@ pub(crate) struct ContainerExtra {
     pub restart: Option<BackOff>,
     /// The back-off between pulls.
     pub pull: Option<BackOff>,
+    /// Restarts before the numbers of its instances began anew.
+    pub restarts_before: u16,
     /// Its probe workers: startup, readiness, liveness.
     pub probes: Option<Box<[ProbeWorker; 3]>>,
+    /// What is only noted where somebody reads it.
+    pub notes: Option<Box<ContainerNotes>>,
 }
 
 impl PodRow {
     /// A new row.
     pub(crate) fn new(pod: Arc<Pod>, node: u32) -> PodRow {
-        let count = pod.spec.containers.len() + pod.spec.init_containers.len();
+        let count = pod.spec.all_containers().count();
         let extra = (count > 1).then(|| {
             let instances = SmallVec::from_elem(Instance::default(), count);
             Box::new(PodExtra { instances, ..PodExtra::default() })
@@ -408,11 +432,31 @@ impl PodRow {
 
     /// A container by position.
     pub(crate) fn container(&self, index: usize) -> Option<&Container> {
-        let init_count = self.pod.spec.init_containers.len();
-        match index.checked_sub(init_count) {
-            None => self.pod.spec.init_containers.get(index),
-            Some(main) => self.pod.spec.containers.get(main),
+        let spec = &self.pod.spec;
+        match index.checked_sub(spec.init_containers.len()) {
+            None => spec.init_containers.get(index),
+            Some(main) => match main.checked_sub(spec.containers.len()) {
+                None => spec.containers.get(main),
+                Some(ephemeral) => spec.ephemeral_containers.get(ephemeral),
+            },
         }
+    }
+
+    /// The positions of the main containers.
+    pub(crate) fn main(&self) -> std::ops::Range<usize> {
+        let first = self.first_main();
+        first..first + self.pod.spec.containers.len()
+    }
+
+    /// Makes room for containers that were added to the pod.
+    pub(crate) fn grow(&mut self) {
+        let count = self.pod.spec.all_containers().count();
+        if count <= self.instances().len() {
+            return;
+        }
+        let mut instances = SmallVec::from_slice(self.instances());
+        instances.resize(count, Instance::default());
+        self.extra_mut().instances = instances;
     }
 
     /// The position of the first main container.

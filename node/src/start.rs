@@ -1,21 +1,21 @@
 //! Starting a pod: its sandbox, then its containers one after the other, each with its image, its
 //! start and its hook (upstream `kuberuntime_manager.go` SyncPod).
 
-use seatrial_api::container::PullPolicy;
+use compact_str::{CompactString, format_compact};
+use seatrial_api::container::Container;
 use seatrial_api::machine::Severity;
-use seatrial_api::pod::LastTermination;
+use seatrial_api::pod::{LastTermination, Pod};
 use seatrial_api::runtime::{ContainerId, RuntimeCommand};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
 use crate::backoff::{is_waiting, raised};
+use crate::hooks;
+use crate::images::Image;
 use crate::machine::{Fx, Kubelets};
-use crate::pulls::{Pull, Turn};
+use crate::notes::times;
 use crate::rows::{Flag, InstanceState, Mark, Step, WaitReason};
 use crate::table::Power;
-
-/// The longest wait between pulls of an image.
-const PULL_BACK_OFF_MAX: Span = Span::from_secs(300);
 
 impl Kubelets {
     /// Makes the pod's sandbox.
@@ -54,12 +54,10 @@ impl Kubelets {
             None => {
                 row.set(Flag::Failed);
                 let object = self.pod_ref(slot);
-                fx.decide(
-                    object,
-                    Severity::Warning,
-                    "FailedCreatePodSandBox",
-                    || "Failed to create pod sandbox",
-                );
+                let error = self.explanation(slot).text;
+                fx.decide(object, Severity::Warning, "FailedCreatePodSandBox", || {
+                    format!("Failed to create pod sandbox{}", after_colon(&error))
+                });
                 self.end_sync(now, slot, fx);
             }
         }
@@ -94,6 +92,14 @@ impl Kubelets {
         }
     }
 
+    /// Notes that a container could not be started, and why.
+    pub(crate) fn fail_with(&mut self, slot: usize, index: usize, reason: WaitReason, why: CompactString) {
+        if self.is_detailed(slot) {
+            self.pods[slot].notes_mut(index).waiting = why;
+        }
+        self.fail(slot, index, reason);
+    }
+
     /// Notes that a container could not be started. A regular init container holds up all others.
     fn fail(&mut self, slot: usize, index: usize, reason: WaitReason) {
         let row = &mut self.pods[slot];
@@ -112,7 +118,7 @@ impl Kubelets {
         let row = &self.pods[slot];
         let instance = row.instances()[index];
         let purged = instance.is(Mark::Stale) && index < row.first_main();
-        if instance.state == InstanceState::Absent || purged {
+        if matches!(instance.state, InstanceState::Absent | InstanceState::Removed) || purged {
             return false;
         }
         let extra = row.container_extra(index);
@@ -135,172 +141,62 @@ impl Kubelets {
         *earliest = Some(earliest.map_or(until, |other| other.min(until)));
         let row = &self.pods[slot];
         let object = self.pod_ref(slot);
-        fx.decide(object, Severity::Warning, "BackOff", || {
-            let name = row.container(index).map_or("", |container| container.name.as_str());
-            let meta = &row.pod.meta;
-            format!(
-                "Back-off restarting failed container {name} in pod {}_{}({})",
-                meta.name, meta.namespace, meta.uid
-            )
+        let name = row.container(index).map_or(Symbol::empty(), |container| container.name);
+        fx.decide_for(object, index, Severity::Warning, "BackOff", || {
+            format!("Back-off restarting failed container {name} in pod {}", full_name(&row.pod))
         });
-        self.fail(slot, index, WaitReason::CrashLoopBackOff);
+        let why = if self.is_detailed(slot) {
+            let wait = entry.map_or(Span::ZERO, |entry| entry.wait);
+            let wait = seatrial_api::duration::to_text(wait);
+            format_compact!("back-off {wait} restarting failed container={name} pod={}", full_name(&row.pod))
+        } else {
+            CompactString::default()
+        };
+        self.fail_with(slot, index, WaitReason::CrashLoopBackOff, why);
         true
     }
 
-    /// Sees to the image of a container.
-    fn ensure_image(&mut self, now: SimTime, slot: usize, index: usize, fx: &mut Fx) -> Image {
-        let row = &self.pods[slot];
-        let Some(container) = row.container(index) else { return Image::Failed };
-        let (image, policy) = (container.image, container.pull_policy);
-        let object = self.pod_ref(slot);
-        let present = self.nodes[row.node as usize].images.contains(image);
-        match (policy, present) {
-            (PullPolicy::Never, false) => {
-                fx.decide(object, Severity::Warning, "ErrImageNeverPull", || {
-                    format!("Container image \"{image}\" is not present with pull policy of Never")
-                });
-                fx.decide(object, Severity::Warning, "Failed", || "Error: ErrImageNeverPull");
-                self.fail(slot, index, WaitReason::ErrImageNeverPull);
-                return Image::Failed;
-            }
-            (PullPolicy::IfNotPresent | PullPolicy::Never, true) => {
-                fx.decide(object, Severity::Normal, "Pulled", || {
-                    format!(
-                        "Container image \"{image}\" already present on machine and can be accessed by the pod"
-                    )
-                });
-                return Image::Present;
-            }
-            (PullPolicy::Always, _) | (PullPolicy::IfNotPresent, false) => {}
-        }
-        let entry = row.container_extra(index).and_then(|extra| extra.pull);
-        if entry.is_some_and(|entry| now - entry.raised_at < entry.wait) {
-            fx.decide(object, Severity::Normal, "BackOff", || format!("Back-off pulling image \"{image}\""));
-            fx.decide(object, Severity::Warning, "Failed", || "Error: ImagePullBackOff");
-            self.fail(slot, index, WaitReason::ImagePullBackOff);
-            return Image::Failed;
-        }
-        let container = self.next_instance(slot, index);
-        fx.decide(object, Severity::Normal, "Pulling", || format!("Pulling image \"{image}\""));
-        let node = self.pods[slot].node;
-        match self.nodes[node as usize].puller.ask(now, (container, image)) {
-            Turn::Now => {
-                fx.command(self.node_id(slot), RuntimeCommand::PullImage { container, image });
-                self.pods[slot].step = Step::Image;
-                Image::Awaited
-            }
-            Turn::Later => {
-                self.pods[slot].step = Step::Image;
-                Image::Awaited
-            }
-            Turn::Refused => {
-                self.pull_failed(now, slot, index, "pull QPS exceeded", fx);
-                Image::Failed
-            }
-        }
-    }
-
-    /// The container and the number that its next instance will have.
-    fn next_instance(&self, slot: usize, index: usize) -> ContainerId {
-        let row = &self.pods[slot];
-        let instance = &row.instances()[index];
-        let attempt = match instance.state {
-            InstanceState::Absent => instance.attempt,
-            _ => instance.attempt.saturating_add(1),
-        };
-        ContainerId { pod: row.pod.meta.id, index: index as u16, attempt }
-    }
-
-    fn pull_failed(&mut self, now: SimTime, slot: usize, index: usize, why: &'static str, fx: &mut Fx) {
-        let object = self.pod_ref(slot);
-        let image = self.pods[slot].container(index).map_or(Symbol::empty(), |container| container.image);
-        fx.decide(object, Severity::Warning, "Failed", || format!("Failed to pull image \"{image}\": {why}"));
-        fx.decide(object, Severity::Warning, "Failed", || "Error: ErrImagePull");
-        let extra = self.pods[slot].container_extra_mut(index);
-        extra.pull = Some(raised(extra.pull, now, now, PULL_BACK_OFF_MAX));
-        self.fail(slot, index, WaitReason::ErrImagePull);
-    }
-
-    /// A pull has ended: the pod goes on, and so does the next pull of the node.
-    pub(crate) fn image_pulled(&mut self, now: SimTime, container: ContainerId, ok: bool, fx: &mut Fx) {
-        let Some(slot) = self.slot(container.pod) else { return };
-        let index = usize::from(container.index);
-        let node = self.pods[slot].node;
-        let Some(image) = self.pods[slot].container(index).map(|container| container.image) else { return };
-        if ok && self.nodes[node as usize].images.add(image) {
-            self.images_changed(now, node, fx);
-        }
-        let next = self.nodes[node as usize].puller.done(container);
-        self.pull_next(now, node, next, fx);
-        let row = &self.pods[slot];
-        if row.step != Step::Image || row.cursor != container.index {
-            return;
-        }
-        if ok {
-            let object = self.pod_ref(slot);
-            fx.decide(object, Severity::Normal, "Pulled", || {
-                format!("Successfully pulled image \"{image}\"")
-            });
-            if !self.start_container(slot, index, fx) {
-                self.start_next(now, slot, fx);
-            }
-        } else {
-            self.pull_failed(now, slot, index, "the registry did not deliver it", fx);
-            self.start_next(now, slot, fx);
-        }
-        self.advance(now, slot, fx);
-    }
-
-    /// Begins the pulls that have their turn now.
-    fn pull_next(&mut self, now: SimTime, node: u32, mut next: Option<Pull>, fx: &mut Fx) {
-        while let Some((container, image)) = next {
-            let row = &mut self.nodes[node as usize];
-            match self.pod_slots.get(container.pod) {
-                // The pod has left the node while it waited.
-                None => {}
-                Some(&slot) => match row.puller.begin(now, container) {
-                    Turn::Refused => {
-                        let (slot, index) = (slot as usize, usize::from(container.index));
-                        self.pull_failed(now, slot, index, "pull QPS exceeded", fx);
-                        self.start_next(now, slot, fx);
-                        self.advance(now, slot, fx);
-                    }
-                    Turn::Now | Turn::Later => {
-                        let id = row.id;
-                        fx.command(id, RuntimeCommand::PullImage { container, image });
-                    }
-                },
-            }
-            next = self.nodes[node as usize].puller.next();
-        }
-    }
-
     /// Starts a container whose image is there. Returns whether the sync waits for it.
-    fn start_container(&mut self, slot: usize, index: usize, fx: &mut Fx) -> bool {
+    pub(crate) fn start_container(&mut self, slot: usize, index: usize, fx: &mut Fx) -> bool {
         let row = &self.pods[slot];
         let Some(container) = row.container(index) else { return false };
-        let namespace = row.pod.meta.namespace;
-        if !container.env_refs.is_empty()
-            && let Some(lacking) =
-                container.env_refs.iter().find(|reference| !self.objects.satisfies(namespace, reference))
-        {
+        if let Some(why) = self.misconfigured(slot, container) {
             let object = self.pod_ref(slot);
-            fx.decide(object, Severity::Warning, "Failed", || {
-                let kind = if lacking.secret { "secret" } else { "configmap" };
-                match lacking.key {
-                    Some(key) => {
-                        format!("Error: couldn't find key {key} in {kind} {namespace}/{}", lacking.name)
-                    }
-                    None => format!("Error: {kind} \"{}\" not found", lacking.name),
-                }
-            });
-            self.fail(slot, index, WaitReason::CreateContainerConfigError);
+            fx.decide_for(object, index, Severity::Warning, "Failed", || format!("Error: {why}"));
+            self.fail_with(slot, index, WaitReason::CreateContainerConfigError, why);
             return false;
         }
         let container = self.next_instance(slot, index);
         fx.command(self.node_id(slot), RuntimeCommand::StartContainer { container });
         self.pods[slot].step = Step::Start;
         true
+    }
+
+    /// Why a container cannot even be configured, if it cannot.
+    fn misconfigured(&self, slot: usize, container: &Container) -> Option<CompactString> {
+        let pod = &self.pods[slot].pod;
+        let namespace = pod.meta.namespace;
+        let lacking = container.env_refs.iter().find(|one| !self.objects.satisfies(namespace, one));
+        if let Some(lacking) = lacking {
+            let kind = if lacking.secret { "Secret" } else { "ConfigMap" };
+            return Some(match lacking.key.filter(|_| self.objects.knows(namespace, lacking)) {
+                Some(key) => {
+                    format_compact!("couldn't find key {key} in {kind} {namespace}/{}", lacking.name)
+                }
+                None => {
+                    let kind = kind.to_lowercase();
+                    format_compact!("{kind} \"{}\" not found", lacking.name)
+                }
+            });
+        }
+        // Model: every image runs as root unless the pod says otherwise.
+        (container.non_root && container.run_as_user.is_none_or(|user| user == 0)).then(|| {
+            format_compact!(
+                "container has runAsNonRoot and image will run as root (pod: \"{}\", container: {})",
+                full_name(pod),
+                container.name
+            )
+        })
     }
 
     /// A container runs, or could not be started.
@@ -330,14 +226,17 @@ impl Kubelets {
             return;
         }
         let object = self.pod_ref(slot);
+        let error = self.explanation(slot).text;
+        self.note_start(slot, index, &error);
         let row = &mut self.pods[slot];
         row.set(Flag::Acted);
+        row.resized_by_start(index);
         let instance = &mut row.instances_mut()[index];
         instance.attempt = container.attempt;
-        fx.decide(object, Severity::Normal, "Created", || "Container created");
+        fx.decide_for(object, index, Severity::Normal, "Created", || "Container created");
         if ok {
             instance.begin(now);
-            fx.decide(object, Severity::Normal, "Started", || "Container started");
+            fx.decide_for(object, index, Severity::Normal, "Started", || "Container started");
             self.container_runs(slot, index, container, fx);
             if self.pods[slot].step == Step::PostStart {
                 return;
@@ -345,8 +244,9 @@ impl Kubelets {
         } else {
             instance.begin(now);
             instance.end(now, 128, InstanceState::StartError);
-            fx.decide(object, Severity::Warning, "Failed", || "Error: failed to start container");
-            self.fail(slot, index, WaitReason::RunContainerError);
+            let why = description(&error, "failed to start container");
+            fx.decide_for(object, index, Severity::Warning, "Failed", || format!("Error: {why}"));
+            self.fail_with(slot, index, WaitReason::RunContainerError, why);
         }
         self.start_next(now, slot, fx);
         self.advance(now, slot, fx);
@@ -360,18 +260,39 @@ impl Kubelets {
             return;
         }
         let object = self.pod_ref(slot);
-        fx.decide(object, Severity::Warning, "Failed", || "Error: failed to create container");
-        self.fail(slot, index, WaitReason::CreateContainerError);
+        let why = description(&self.explanation(slot).text, "failed to create container");
+        fx.decide_for(object, index, Severity::Warning, "Failed", || format!("Error: {why}"));
+        self.fail_with(slot, index, WaitReason::CreateContainerError, why);
         self.start_next(now, slot, fx);
         self.advance(now, slot, fx);
     }
 
+    /// Notes what a new instance was made of. One that did not start has its error as message.
+    fn note_start(&mut self, slot: usize, index: usize, error: &str) {
+        if !self.is_detailed(slot) {
+            return;
+        }
+        let row = &mut self.pods[slot];
+        let image = row.container(index).map_or(Symbol::empty(), |container| container.image);
+        let notes = row.notes_mut(index);
+        notes.image = image;
+        notes.reason = Symbol::empty();
+        notes.message = if error.is_empty() { CompactString::default() } else { description(error, "") };
+    }
+
     /// Remembers how the instance before ended.
     fn keep_last(&mut self, slot: usize, index: usize) {
+        let detailed = self.is_detailed(slot);
         let row = &mut self.pods[slot];
         let instance = row.instances()[index];
         if instance.state > InstanceState::Running {
-            let reason = self.names.end_reason(instance.state);
+            let mut reason = self.names.end_reason(instance.state);
+            if detailed {
+                let notes = row.notes_mut(index);
+                reason = if notes.reason.is_empty() { reason } else { notes.reason };
+                notes.last_message = std::mem::take(&mut notes.message);
+                notes.last_times = times(instance.state);
+            }
             let last =
                 LastTermination { finished: instance.finished_at, exit_code: instance.exit_code, reason };
             row.container_extra_mut(index).last = Some(last);
@@ -419,7 +340,13 @@ impl Kubelets {
         let index = usize::from(container.index);
         if !ok {
             let object = self.pod_ref(slot);
-            fx.decide(object, Severity::Warning, "FailedPostStartHook", || "PostStartHook failed");
+            let why = self.explanation(slot);
+            fx.decide_for(object, index, Severity::Warning, "FailedPostStartHook", || "PostStartHook failed");
+            if self.is_detailed(slot) {
+                let row = &mut self.pods[slot];
+                let text = row.container(index).map(|one| hooks::failure(&row.pod, one, &why));
+                row.notes_mut(index).waiting = text.unwrap_or_default();
+            }
             if self.pods[slot].instances()[index].runs() {
                 let grace = self.pod_grace(slot);
                 self.stop_container(slot, index, grace, "FailedPostStartHook", fx);
@@ -439,12 +366,21 @@ impl Kubelets {
     }
 }
 
-/// How it stands with an image.
-enum Image {
-    /// It is there.
-    Present,
-    /// It is being pulled.
-    Awaited,
-    /// The container cannot be started now.
-    Failed,
+/// A pod as messages of the kubelet name it.
+pub(crate) fn full_name(pod: &Pod) -> String {
+    format!("{}_{}({})", pod.meta.name, pod.meta.namespace, pod.meta.uid)
+}
+
+/// An error behind a colon; nothing if none is known.
+fn after_colon(error: &str) -> String {
+    if error.is_empty() { String::new() } else { format!(": {error}") }
+}
+
+/// What a runtime's error says, without its code; `general` if nothing is known.
+fn description(error: &str, general: &'static str) -> CompactString {
+    match error.split_once(" desc = ") {
+        Some((_, description)) => description.into(),
+        None if error.is_empty() => general.into(),
+        None => error.into(),
+    }
 }

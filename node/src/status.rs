@@ -1,15 +1,15 @@
 //! The status of a pod as its kubelet sees it (upstream `kubelet_pods.go`
 //! generateAPIPodStatus, `status/generate.go`).
 //!
-//! Model: the kubelet's messages in conditions and waiting states are left out, because a pod's
-//! stored status has no place for them; `observedGeneration` likewise.
+//! What nothing in a simulation reads (messages, images, observed generations) is in
+//! [`crate::detail`] and only written where the kubelet's settings ask for it.
 
 use std::sync::Arc;
 
 use seatrial_api::container::Container;
 use seatrial_api::pod::{
     ConditionStatus, ContainerState, ContainerStatus, LastTermination, PodConditionType, PodConditions,
-    PodPhase, PodReason, PodSpec, PodStatus,
+    PodPhase, PodReason, PodSpec, PodStatus, StatusText,
 };
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::SimTime;
@@ -19,6 +19,7 @@ use crate::names::Names;
 use crate::phase::{PhaseView, phase};
 use crate::policy::is_to_start;
 use crate::rows::{Flag, InstanceState, Mark, PodRow};
+use crate::{detail, gates};
 
 /// How much is over when a status is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +43,20 @@ pub(crate) struct StatusView<'a> {
     pub names: &'a Names,
     /// Now.
     pub now: SimTime,
+    /// Whether details are written.
+    pub detailed: bool,
 }
 
 /// Brings a status up to date. Returns whether it has changed.
 pub(crate) fn refresh(view: StatusView<'_>, outlook: Outlook, status: &mut PodStatus) -> bool {
+    let changed = refresh_plain(view, outlook, status);
+    view.detailed && detail::refresh(view, status) || changed
+}
+
+/// Everything but the details.
+fn refresh_plain(view: StatusView<'_>, outlook: Outlook, status: &mut PodStatus) -> bool {
     let spec = &*view.row.pod.spec;
-    if let ([], [only]) = (&*spec.init_containers, &*spec.containers) {
+    if let ([], [only], []) = (&*spec.init_containers, &*spec.containers, &*spec.ephemeral_containers) {
         let mut statuses = [container_status(view, 0, only)];
         let changed = settle(view, outlook, &mut statuses, status);
         if status.containers.as_deref() != Some(&statuses[..]) {
@@ -90,9 +99,15 @@ fn settle(
     }
     if let Some(failure) = row.extra.as_ref().and_then(|extra| extra.failure.as_ref())
         && phase == PodPhase::Failed
-        && status.text.as_ref() != Some(failure)
+        && status.text.as_ref().is_none_or(|text| !says(text, failure))
     {
-        status.text = Some(Arc::clone(failure));
+        match &mut status.text {
+            Some(text) if text.detail.is_some() || !text.gates.is_empty() => {
+                let text = Arc::make_mut(text);
+                (text.reason, text.message) = (failure.reason, failure.message.clone());
+            }
+            text => *text = Some(Arc::clone(failure)),
+        }
         changed = true;
     }
     let ip = if row.pod.spec.host_network { view.node_ip } else { row.ip };
@@ -109,13 +124,18 @@ fn forget_reason(status: &mut PodStatus) -> bool {
     else {
         return false;
     };
-    if text.scheduling.is_empty() {
+    if text.scheduling.is_empty() && text.gates.is_empty() && text.detail.is_none() {
         status.text = None;
     } else {
         let text = Arc::make_mut(text);
         (text.reason, text.message) = Default::default();
     }
     true
+}
+
+/// Whether a text has the reason and the message of a failure.
+fn says(text: &StatusText, failure: &StatusText) -> bool {
+    (text.reason, &text.message) == (failure.reason, &failure.message)
 }
 
 fn next_phase(row: &PodRow, outlook: Outlook, statuses: &[ContainerStatus], before: PodPhase) -> PodPhase {
@@ -127,7 +147,7 @@ fn next_phase(row: &PodRow, outlook: Outlook, statuses: &[ContainerStatus], befo
     if failure && !succeeded_anyway(row, statuses, outlook) {
         return PodPhase::Failed;
     }
-    let main = row.instances().get(row.first_main()..).unwrap_or_default();
+    let main = row.instances().get(row.main()).unwrap_or_default();
     let main_started = row.is(Flag::SandboxReady)
         && main.iter().any(|instance| instance.state != InstanceState::Absent && !instance.is(Mark::Stale));
     let terminated = outlook != Outlook::Open;
@@ -141,8 +161,9 @@ fn succeeded_anyway(row: &PodRow, statuses: &[ContainerStatus], outlook: Outlook
     outlook != Outlook::Open
         && !row.is(Flag::DeadlineExceeded)
         && statuses
+            .get(row.main())
+            .unwrap_or_default()
             .iter()
-            .skip(row.first_main())
             .all(|status| matches!(status.state, ContainerState::Terminated { exit_code: 0, .. }))
 }
 
@@ -163,13 +184,18 @@ fn container_status(view: StatusView<'_>, index: usize, container: &Container) -
             started: instance.started_at.truncate_to_second(),
             finished: instance.finished_at.truncate_to_second(),
             exit_code: instance.exit_code,
-            reason: view.names.end_reason(instance.state),
+            reason: end_reason(view, index),
         }
     };
     let regular_init = index < row.first_main() && !container.is_sidecar();
     let done = regular_init && instance.has_ended() && instance.exit_code == 0;
     let waiting = extra.and_then(|extra| extra.waiting);
-    if let Some(reason) = waiting
+    if instance.state == InstanceState::Removed {
+        let (finished, exit_code) = (instance.finished_at, instance.exit_code);
+        let reason = view.names.restarting_all_containers;
+        last = Some(LastTermination { finished, exit_code, reason });
+        state = ContainerState::Waiting { reason };
+    } else if let Some(reason) = waiting
         && !done
         && is_to_start(spec, container, instance, row.is_leaving())
     {
@@ -185,10 +211,16 @@ fn container_status(view: StatusView<'_>, index: usize, container: &Container) -
         name: container.name,
         state,
         last,
-        restarts: u32::from(instance.attempt),
+        restarts: u32::from(instance.attempt) + u32::from(extra.map_or(0, |extra| extra.restarts_before)),
         ready,
         started,
     }
+}
+
+/// The reason with which the newest instance has ended.
+fn end_reason(view: StatusView<'_>, index: usize) -> Symbol {
+    let own = view.row.notes(index).map(|notes| notes.reason).filter(|reason| !reason.is_empty());
+    own.unwrap_or_else(|| view.names.end_reason(view.row.instances()[index].state))
 }
 
 fn default_reason(names: &Names, spec: &PodSpec) -> Symbol {
@@ -199,7 +231,8 @@ fn default_reason(names: &Names, spec: &PodSpec) -> Symbol {
 /// `TerminatePod`): main ones if the pod was initialized, init ones up to the last that was begun.
 fn close(view: StatusView<'_>, statuses: &mut [ContainerStatus]) {
     let first_main = view.row.first_main().min(statuses.len());
-    let (init, main) = statuses.split_at_mut(first_main);
+    let (init, rest) = statuses.split_at_mut(first_main);
+    let main = &mut rest[..view.row.pod.spec.containers.len()];
     let begun = |status: &ContainerStatus| {
         status.last.is_some() || !matches!(status.state, ContainerState::Waiting { .. })
     };
@@ -263,6 +296,9 @@ pub(crate) fn note(view: StatusView<'_>, index: usize, finding: Finding, status:
     statuses[index] = one;
     readiness(view, &statuses, status.phase, &mut status.conditions);
     status.containers = Some(Arc::from(&statuses[..]));
+    if view.detailed {
+        detail::refresh(view, status);
+    }
     true
 }
 
@@ -302,7 +338,7 @@ fn readiness(
     use ConditionStatus::{False, True};
     let (containers_ready, reason) = containers_ready(view.row, statuses, phase);
     let (ready, ready_reason) = match containers_ready {
-        True if !view.row.pod.spec.readiness_gates.is_empty() => (False, PodReason::ReadinessGatesNotReady),
+        True if !gates::are_open(&view.row.pod) => (False, PodReason::ReadinessGatesNotReady),
         status => (status, reason),
     };
     let before = (conditions.get(PodConditionType::ContainersReady), conditions.get(PodConditionType::Ready));
@@ -349,6 +385,7 @@ fn containers_ready(
     let counts =
         |(container, status): (&Container, &ContainerStatus)| !container.is_sidecar() || status.ready;
     let (init, main) = statuses.split_at(row.first_main().min(statuses.len()));
+    let main = &main[..row.pod.spec.containers.len().min(main.len())];
     let sidecars_ready = row.pod.spec.init_containers.iter().zip(init).all(counts);
     if sidecars_ready && main.iter().all(|status| status.ready) {
         (ConditionStatus::True, PodReason::None)

@@ -61,10 +61,14 @@ impl Kubelets {
     fn announce_stop(&self, slot: usize, index: usize, why: &'static str, fx: &mut Fx) {
         let row = &self.pods[slot];
         let object = self.pod_ref(slot);
-        fx.decide(object, Severity::Normal, "Killing", || {
+        fx.decide_for(object, index, Severity::Normal, "Killing", || {
             let name = row.container(index).map_or("", |container| container.name.as_str());
             match why {
                 "" => format!("Stopping container {name}"),
+                "FailedPostStartHook" | "killing" => why.to_owned(),
+                "definition changed, will be restarted" if index < row.first_main() => {
+                    format!("Init container {name} definition changed")
+                }
                 why => format!("Container {name} {why}"),
             }
         });
@@ -161,6 +165,7 @@ impl Kubelets {
         let row = &self.pods[slot];
         let next = row.instances().iter().position(|instance| instance.is(Mark::ToKill) && instance.runs());
         let Some(index) = next else {
+            self.resize_in_place(slot, fx);
             self.start_next(now, slot, fx);
             return;
         };
@@ -183,6 +188,7 @@ impl Kubelets {
             .and_then(|kind| probe_of(row.container(index)?, kind)?.termination_grace_period_seconds)
             .map(Span::from_secs);
         let why = match (failed, restarts) {
+            (None, _) if !row.instances()[index].is(Mark::Outdated) => "resize requires restart",
             (None, _) => "definition changed, will be restarted",
             (Some(ProbeKind::Startup), true) => "failed startup probe, will be restarted",
             (Some(ProbeKind::Startup), false) => "failed startup probe",
@@ -190,6 +196,25 @@ impl Kubelets {
             (Some(_), false) => "failed liveness probe",
         };
         (why, own_grace.unwrap_or(self.pod_grace(slot)))
+    }
+
+    /// Notes how an instance has ended.
+    fn note_end(&mut self, slot: usize, index: usize) {
+        let why = self.explanation(slot);
+        if self.is_detailed(slot) {
+            let notes = self.pods[slot].notes_mut(index);
+            (notes.reason, notes.message) = (why.reason, why.text);
+        }
+    }
+
+    /// A hook before a stop has ended.
+    pub(crate) fn pre_stop_done(&mut self, container: ContainerId, ok: bool, fx: &mut Fx) {
+        let Some(slot) = self.slot(container.pod) else { return };
+        if !ok {
+            let index = usize::from(container.index);
+            let object = self.pod_ref(slot);
+            fx.decide_for(object, index, Severity::Warning, "FailedPreStopHook", || "PreStopHook failed");
+        }
     }
 
     /// A container has ended.
@@ -217,12 +242,15 @@ impl Kubelets {
             (false, _) => InstanceState::Error,
         };
         instance.end(now, exit_code, state);
+        self.note_end(slot, index);
+        let row = &mut self.pods[slot];
         if !listed {
             // Nobody listens: the kubelet will find it ended when it is back.
             return;
         }
         match row.step {
             Step::Killing => self.continue_kill(now, slot, fx),
+            Step::RestartingAll if told_to => self.continue_restart_all(now, slot, fx),
             Step::Replacing if told_to => self.replace_next(now, slot, fx),
             Step::PostStart if told_to => return self.post_start_stopped(now, slot, index, fx),
             _ => {

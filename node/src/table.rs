@@ -15,6 +15,7 @@ use crate::config::{KubeletConfig, PresentImages};
 use crate::preemption::Preemption;
 use crate::pulls::Puller;
 use crate::shutdown::Shutdown;
+use crate::statics::HOUSEKEEPING;
 
 /// The random streams of a kubelet.
 const PURPOSE_PHASES: u64 = 0x6b75_6265_6c65_7401;
@@ -209,6 +210,11 @@ impl NodeRow {
             shutdown: None,
             registration_failures: 0,
         }
+    }
+
+    /// When pods that are gone are looked for.
+    pub(crate) fn housekeeping(&self) -> Grid {
+        Grid::new(self.started_at, HOUSEKEEPING)
     }
 
     /// Takes a new version of the node.

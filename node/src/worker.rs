@@ -101,7 +101,8 @@ impl Kubelets {
     pub(crate) fn publish(&mut self, now: SimTime, slot: usize, outlook: Outlook, fx: &mut Fx) {
         let row = &self.pods[slot];
         let node_ip = self.nodes[row.node as usize].ip;
-        let view = StatusView { row, node_ip, names: &self.names, now };
+        let detailed = self.nodes[row.node as usize].config.detailed_statuses;
+        let view = StatusView { row, node_ip, names: &self.names, now, detailed };
         if refresh(view, outlook, &mut self.statuses[slot]) {
             self.send_soon(now, slot, fx);
         }
@@ -118,7 +119,8 @@ impl Kubelets {
     ) {
         let row = &self.pods[slot];
         let node_ip = self.nodes[row.node as usize].ip;
-        let view = StatusView { row, node_ip, names: &self.names, now };
+        let detailed = self.nodes[row.node as usize].config.detailed_statuses;
+        let view = StatusView { row, node_ip, names: &self.names, now, detailed };
         if note(view, index, finding, &mut self.statuses[slot]) {
             self.send_soon(now, slot, fx);
         }
@@ -129,6 +131,16 @@ impl Kubelets {
         let row = &mut self.pods[slot];
         row.unset(Flag::Acted);
         row.unset(Flag::Failed);
+        if row.is(Flag::Static) {
+            if self.waits_for_namesake(slot) {
+                self.pods[slot].set(Flag::Failed);
+                self.end_sync(now, slot, fx);
+                return;
+            }
+            self.ensure_mirror(now, slot, fx);
+        }
+        self.end_resize(slot, fx);
+        let row = &mut self.pods[slot];
         if let Some(extra) = &mut row.extra {
             extra.requeue_at = None;
             extra.back_off_until = None;
@@ -154,6 +166,7 @@ impl Kubelets {
     /// Does what the plan says, now that the volumes are there.
     pub(crate) fn act(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
         match plan(&mut self.pods[slot]) {
+            Plan::RestartAll => self.restart_all(now, slot, fx),
             Plan::Containers => self.replace_next(now, slot, fx),
             Plan::Stop => {
                 self.pods[slot].set(Flag::SyncKill);
@@ -258,6 +271,8 @@ impl Kubelets {
             row.set(Flag::Pending);
         }
         self.release(slot);
+        let node = self.pods[slot].node;
+        self.retry_resizes(now, node, fx);
         self.drop_probes(slot);
         self.publish(now, slot, Outlook::Terminated, fx);
         if self.pods[slot].is(Flag::Held) {

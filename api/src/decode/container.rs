@@ -4,7 +4,8 @@ use super::names;
 use super::reader::{Reader, whole_number};
 use super::resources;
 use crate::container::{
-    ConfigRef, Container, ContainerPort, HandlerAction, PortRef, Probe, Protocol, PullPolicy, RestartPolicy,
+    ConfigRef, Container, ContainerPort, HandlerAction, PortRef, Probe, Protocol, PullPolicy, ResizeRestarts,
+    RestartPolicy, RestartRule, RuleAction,
 };
 use crate::symbol::Symbol;
 use compact_str::CompactString;
@@ -20,11 +21,10 @@ pub(super) const RESTART_POLICIES: [(&str, RestartPolicy); 3] = [
 ];
 
 /// Fields of containers that make no difference to where a pod goes and how it lives.
-const WITHOUT_EFFECT: [&str; 9] = [
+const WITHOUT_EFFECT: [&str; 8] = [
     "workingDir",
     "terminationMessagePath",
     "terminationMessagePolicy",
-    "securityContext",
     "stdin",
     "stdinOnce",
     "tty",
@@ -55,7 +55,6 @@ pub(super) fn init_container(reader: &Reader<'_>) -> Container {
 
 fn container(reader: &Reader<'_>) -> Container {
     reader.known(&WITHOUT_EFFECT);
-    reader.not_played(&["restartPolicyRules", "resizePolicy"]);
     let name = reader.required_symbol("name");
     if !name.is_empty() && !names::is_label(name.as_str()) {
         reader.invalid("name", names::NameForm::Label.describe());
@@ -66,6 +65,7 @@ fn container(reader: &Reader<'_>) -> Container {
     }
     let (env, env_refs) = environment(reader);
     let (requests, limits) = resources::requirements(reader, "resources").unwrap_or_default();
+    let (non_root, run_as_user) = security(reader);
     let (post_start, pre_stop) = reader.object("lifecycle", hooks).unwrap_or_default();
     Container {
         name,
@@ -85,7 +85,45 @@ fn container(reader: &Reader<'_>) -> Container {
         post_start,
         pre_stop,
         restart_policy: reader.choice("restartPolicy", &RESTART_POLICIES),
+        restart_rules: reader.list("restartPolicyRules", restart_rule).into(),
+        resize_restarts: resize_restarts(reader),
+        non_root: non_root.unwrap_or(false),
+        run_as_user,
     }
+}
+
+/// Reads what a security context says of the user: whether it may not be root, and who it is.
+pub(super) fn security(reader: &Reader<'_>) -> (Option<bool>, Option<i64>) {
+    let said = reader.object("securityContext", |context| {
+        context.all_known();
+        let non_root = context.has("runAsNonRoot").then(|| context.bool("runAsNonRoot"));
+        (non_root, context.int("runAsUser", 0..=i64::MAX))
+    });
+    said.unwrap_or_default()
+}
+
+fn restart_rule(rule: &Reader<'_>) -> RestartRule {
+    let actions =
+        [("Restart", RuleAction::Restart), ("RestartAllContainers", RuleAction::RestartAllContainers)];
+    let codes = rule.object("exitCodes", |codes| {
+        let not_in = codes.choice("operator", &[("In", false), ("NotIn", true)]).unwrap_or(false);
+        (not_in, codes.int32s("values"))
+    });
+    let (not_in, values) = codes.unwrap_or_default();
+    let action = rule.choice("action", &actions).unwrap_or(RuleAction::Restart);
+    RestartRule { action, not_in, values: values.into() }
+}
+
+fn resize_restarts(container: &Reader<'_>) -> ResizeRestarts {
+    let mut restarts = ResizeRestarts::default();
+    container.list("resizePolicy", |policy| {
+        let resource = policy.required_symbol("resourceName");
+        let policies = [("NotRequired", false), ("RestartContainer", true)];
+        let restart = policy.choice("restartPolicy", &policies).unwrap_or(false);
+        restarts.cpu |= restart && resource == "cpu";
+        restarts.memory |= restart && resource == "memory";
+    });
+    restarts
 }
 
 fn pull_policy(container: &Reader<'_>) -> Option<PullPolicy> {

@@ -36,7 +36,7 @@ impl SpecPool {
 }
 
 /// Fields of pods that make no difference to where a pod goes and how it lives.
-const WITHOUT_EFFECT: [&str; 15] = [
+const WITHOUT_EFFECT: [&str; 13] = [
     "automountServiceAccountToken",
     "dnsConfig",
     "enableServiceLinks",
@@ -46,10 +46,8 @@ const WITHOUT_EFFECT: [&str; 15] = [
     "hostUsers",
     "hostnameOverride",
     "imagePullSecrets",
-    "os",
     // The old name of serviceAccountName, which the server writes beside it.
     "serviceAccount",
-    "securityContext",
     "setHostnameAsFQDN",
     "shareProcessNamespace",
     // Behind gates that are off: the server drops them.
@@ -170,6 +168,12 @@ pub(super) fn spec(reader: &Reader<'_>) -> PodSpec {
     );
     let volumes = reader.list("volumes", volume::volume);
     check_unique(reader, "volumes", volumes.iter().map(|volume| volume.name));
+    let (non_root, sysctls) = security(reader);
+    let mut containers = containers;
+    let mut init_containers = init_containers;
+    for container in containers.iter_mut().chain(&mut init_containers) {
+        container.non_root |= non_root;
+    }
     let (pod_requests, pod_limits) = resources::requirements(reader, "resources").unwrap_or_default();
     let spec = PodSpec {
         init_containers: renamed_mounts(reader, init_containers),
@@ -195,6 +199,8 @@ pub(super) fn spec(reader: &Reader<'_>) -> PodSpec {
         subdomain: label(reader, "subdomain"),
         readiness_gates: reader.list("readinessGates", |gate| gate.required_symbol("conditionType")).into(),
         runtime_class: reader.symbol("runtimeClassName"),
+        os: reader.object("os", |os| os.symbol("name")).unwrap_or(Symbol::empty()),
+        sysctls: sysctls.into(),
         ..PodSpec::new(renamed_mounts(reader, containers).into_vec())
     };
     check_host_ports(reader, &spec);
@@ -204,6 +210,16 @@ pub(super) fn spec(reader: &Reader<'_>) -> PodSpec {
         reader.refuse("nodeName", "a pod with scheduling gates has no node yet");
     }
     spec.sealed()
+}
+
+/// Reads the pod's security context: whether its containers may not run as root, and the names of
+/// the kernel's settings that it changes.
+fn security(reader: &Reader<'_>) -> (bool, Vec<Symbol>) {
+    let said = reader.object("securityContext", |context| {
+        context.all_known();
+        (context.bool("runAsNonRoot"), context.list("sysctls", |sysctl| sysctl.required_symbol("name")))
+    });
+    said.unwrap_or_default()
 }
 
 /// The time that the pod has to stop; a negative one means the shortest there is.

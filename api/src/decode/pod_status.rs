@@ -57,8 +57,12 @@ pub(super) fn read(object: &Reader<'_>, spec: &PodSpec) -> Option<PodStatus> {
             "resources",
         ]);
         let (conditions, scheduling) = conditions(status);
-        let text =
-            StatusText { reason: status.symbol("reason"), message: status.text("message"), scheduling };
+        let text = StatusText {
+            reason: status.symbol("reason"),
+            message: status.text("message"),
+            scheduling,
+            ..StatusText::default()
+        };
         PodStatus {
             conditions,
             containers: containers(status, spec),

@@ -62,8 +62,7 @@ impl ApiServer {
         let under_way = object.meta().deletion();
         let quicker = under_way.is_none_or(|deletion| grace_seconds < deletion.grace_seconds);
         if quicker {
-            let at = now + Span::from_secs(i64::from(grace_seconds));
-            object.meta_mut().set_deletion(Some(Deletion { at, grace_seconds }));
+            object.meta_mut().set_deletion(Some(shortened(now, under_way, grace_seconds)));
         }
         let waits_for_finalizers = !object.meta().finalizers().is_empty();
         let grace_left = object.meta().deletion().is_some_and(|deletion| deletion.grace_seconds > 0);
@@ -99,6 +98,16 @@ impl ApiServer {
         }
         self.replace(object, events)
     }
+}
+
+/// A deletion with this grace, which counts from when the deletion under way began. If that time is
+/// over, the shortest grace there is is left (upstream `registry/rest/delete.go`).
+fn shortened(now: SimTime, under_way: Option<Deletion>, grace_seconds: u32) -> Deletion {
+    let span = |seconds: u32| Span::from_secs(i64::from(seconds));
+    let began = under_way.map_or(now, |deletion| deletion.at - span(deletion.grace_seconds));
+    let at = began + span(grace_seconds);
+    let is_over = under_way.is_some() && grace_seconds > 0 && at < now;
+    Deletion { at, grace_seconds: if is_over { 1 } else { grace_seconds } }
 }
 
 /// The grace of a pod's deletion: none if it is unbound or has ended, else as asked, else its own.

@@ -25,8 +25,21 @@ impl ApiServer {
     ) -> Reply {
         let stored = self.require(target)?.clone();
         let mut next = stored.clone();
+        let patch = self.admitted_patch(patch)?;
         apply(now, &mut next, patch)?;
         self.write(&stored, next, events)
+    }
+
+    /// A patch in which new specifications of pods went through admission.
+    fn admitted_patch(&mut self, patch: Patch) -> Result<Patch, ApiError> {
+        Ok(match patch {
+            Patch::PodSpec(spec) => Patch::PodSpec(self.admit_spec(&spec)?),
+            Patch::All(patches) => {
+                let patches = patches.into_iter().map(|patch| self.admitted_patch(patch));
+                Patch::All(patches.collect::<Result<_, _>>()?)
+            }
+            patch => patch,
+        })
     }
 }
 
@@ -55,6 +68,8 @@ fn is_pod_patch(patch: &Patch) -> bool {
     matches!(
         patch,
         Patch::PodStatus(_)
+            | Patch::PodSpec(_)
+            | Patch::Gate(_)
             | Patch::PodCondition { .. }
             | Patch::Unschedulable { .. }
             | Patch::PodPhase { .. }
@@ -72,6 +87,14 @@ fn is_node_patch(patch: &Patch) -> bool {
 fn patch_pod(now: SimTime, pod: &mut Pod, patch: Patch) {
     match patch {
         Patch::PodStatus(status) => merge_kubelet_status(&mut pod.status, *status),
+        Patch::PodSpec(spec) => pod.spec = spec,
+        Patch::Gate(condition) => {
+            let gates = &mut text_of(pod).gates;
+            match gates.iter_mut().find(|gate| gate.kind == condition.kind) {
+                Some(gate) => *gate = condition,
+                None => gates.push(condition),
+            }
+        }
         Patch::PodCondition { kind, status, reason, message } => {
             pod.status.conditions.set(kind, status, reason, now);
             if let Some(message) = message.filter(|_| kind == PodConditionType::PodScheduled) {
@@ -127,7 +150,16 @@ fn merge_kubelet_status(stored: &mut PodStatus, mut status: PodStatus) {
         status.phase = stored.phase;
     }
     status.nominated_node = stored.nominated_node;
+    keep_gates(stored, &mut status);
     *stored = status;
+}
+
+/// Conditions of other owners stay as they are.
+fn keep_gates(stored: &PodStatus, status: &mut PodStatus) {
+    let gates = stored.text.as_ref().map_or(&[][..], |text| &text.gates);
+    if status.text.as_ref().map_or(&[][..], |text| &text.gates) != gates {
+        Arc::make_mut(status.text.get_or_insert_default()).gates = gates.to_vec();
+    }
 }
 
 fn patch_node(node: &mut Node, patch: Patch) {

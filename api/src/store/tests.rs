@@ -129,7 +129,7 @@ fn a_running_pod_has_its_grace_and_a_second_delete_can_only_shorten_it() {
     assert_eq!((deletion.at, deletion.grace_seconds), (SimTime::from_secs(40), 30));
     assert_eq!(changes, [Change::Modified]);
     assert_eq!(delete(Some(60), 11).1, []);
-    assert_eq!(delete(Some(5), 12).0.at, SimTime::from_secs(17));
+    assert_eq!(delete(Some(5), 12).0.at, SimTime::from_secs(15), "counted from the first request");
     assert_eq!(delete(Some(0), 13).1, [Change::Modified, Change::Deleted]);
 }
 

@@ -449,6 +449,13 @@ impl World {
                 let at = now + self.script.post_start;
                 self.push(at, Event::Report(RuntimeReport::PostStartDone { container, ok: true }));
             }
+            RuntimeCommand::PreStop { container, .. } => {
+                self.push(soon, Event::Report(RuntimeReport::PreStopDone { container, ok: true }));
+            }
+            RuntimeCommand::UpdateSandbox { .. } => self.note("resize sandbox".to_string()),
+            RuntimeCommand::UpdateContainer { container } => {
+                self.note(format!("resize {}", self.name(container)));
+            }
             RuntimeCommand::StopContainer { container, grace } => {
                 self.note(format!("stop {} {}", self.name(container), grace.nanos() / 1_000_000_000));
                 let term = self.run_of(container).term;

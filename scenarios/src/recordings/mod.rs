@@ -7,6 +7,7 @@
 mod controllers;
 mod json;
 mod lines;
+mod node;
 mod scheduler;
 mod tally;
 
@@ -17,6 +18,7 @@ use seatrial_api::document::{Diagnostics, FieldPath, Node};
 use seatrial_api::version::KubernetesVersion;
 
 pub use controllers::ControllerScenario;
+pub use node::NodeScenario;
 pub use scheduler::SchedulerCase;
 pub use tally::{Comparison, Count, Difference, Fact, Row, Tally};
 
@@ -84,6 +86,8 @@ pub enum Recording {
     Scheduler(Box<SchedulerCase>),
     /// Objects for the controllers.
     Controllers(Box<ControllerScenario>),
+    /// Pods for a kubelet.
+    Node(Box<NodeScenario>),
 }
 
 impl Recording {
@@ -92,6 +96,7 @@ impl Recording {
         match self {
             Recording::Scheduler(_) => Kind::SchedulerCase,
             Recording::Controllers(_) => Kind::ControllerScenario,
+            Recording::Node(_) => Kind::NodeScenario,
         }
     }
 
@@ -100,6 +105,7 @@ impl Recording {
         match self {
             Recording::Scheduler(case) => &case.id,
             Recording::Controllers(scenario) => scenario.id(),
+            Recording::Node(scenario) => scenario.id(),
         }
     }
 
@@ -108,6 +114,7 @@ impl Recording {
         match self {
             Recording::Scheduler(case) => case.answer(),
             Recording::Controllers(scenario) => scenario.answer(),
+            Recording::Node(scenario) => scenario.answer(),
         }
     }
 
@@ -116,6 +123,7 @@ impl Recording {
         match self {
             Recording::Scheduler(case) => case.compare(),
             Recording::Controllers(scenario) => scenario.compare(),
+            Recording::Node(scenario) => scenario.compare(),
         }
     }
 }
@@ -151,6 +159,7 @@ fn recording(node: &Node, version: KubernetesVersion, reader: &mut Reader<'_>) -
         Kind::ControllerScenario => {
             ControllerScenario::read(node, version, reader).map(Box::new).map(Recording::Controllers)
         }
+        Kind::NodeScenario => NodeScenario::read(node, version, reader).map(Box::new).map(Recording::Node),
         kind => {
             reader.error(node.position, &path, |error| error.message(format!("{kind}s are not played yet")));
             None

@@ -24,6 +24,8 @@ pub enum Fact {
     Controller(&'static str),
     /// When an object of a controller reached something.
     Milestone,
+    /// A fact about what a kubelet did, by its name in the recordings.
+    Node(&'static str),
 }
 
 impl Fact {
@@ -37,6 +39,7 @@ impl Fact {
             Fact::Ties => "tie_sets",
             Fact::Message => "messages",
             Fact::Victims => "victims",
+            Fact::Node(name) => name,
             Fact::Controller(name) => name,
             Fact::Milestone => "milestones",
         }

@@ -276,6 +276,10 @@ impl Runtimes {
                     RuntimeReport::ContainerExited { container, exit_code, oom_killed: false },
                 );
             }
+            RuntimeCommand::PreStop { container, .. } => {
+                answer(now, RuntimeReport::PreStopDone { container, ok: true });
+            }
+            RuntimeCommand::UpdateSandbox { .. } | RuntimeCommand::UpdateContainer { .. } => {}
             RuntimeCommand::StopSandbox { pod } => answer(now, RuntimeReport::SandboxStopped { pod }),
             RuntimeCommand::Probe { container, kind } => {
                 let row = *truth_of(truth, container.index);
@@ -387,10 +391,13 @@ fn command_pod(command: RuntimeCommand) -> u32 {
     match command {
         RuntimeCommand::MountVolumes { pod }
         | RuntimeCommand::RunSandbox { pod }
+        | RuntimeCommand::UpdateSandbox { pod }
         | RuntimeCommand::StopSandbox { pod } => pod,
         RuntimeCommand::PullImage { container, .. }
         | RuntimeCommand::StartContainer { container }
         | RuntimeCommand::PostStart { container }
+        | RuntimeCommand::PreStop { container, .. }
+        | RuntimeCommand::UpdateContainer { container }
         | RuntimeCommand::StopContainer { container, .. }
         | RuntimeCommand::Probe { container, .. } => container.pod,
     }
