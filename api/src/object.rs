@@ -188,7 +188,7 @@ impl Kind {
     pub fn qualified_plural(self) -> String {
         match self.group() {
             "" => self.plural().to_string(),
-            group => format!("{}.{group}", self.plural()),
+            group => [self.plural(), ".", group].concat(),
         }
     }
 

@@ -318,7 +318,8 @@ impl ApiError {
 
     /// 404: there is no such object.
     pub fn not_found(kind: Kind, name: &str) -> ApiError {
-        ApiError::new(ErrorReason::NotFound, format!("{} \"{name}\" not found", kind.qualified_plural()))
+        let message = [&kind.qualified_plural(), " \"", name, "\" not found"].concat();
+        ApiError::new(ErrorReason::NotFound, message)
     }
 
     /// 409: the stored version is another one.

@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use seatrial_api::container::{Container, RestartPolicy};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::object::Object;
 use seatrial_api::pod::{Pod, PodSpec};
+use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, SimTime};
 use seatrial_sim_core::cluster::arrivals::ArrivalSource;
 
@@ -24,6 +26,7 @@ const CLASSES: usize = 16;
 #[derive(Debug)]
 pub struct PodStream {
     classes: Vec<u8>,
+    namespace: Symbol,
     specs: [Arc<PodSpec>; CLASSES],
 }
 
@@ -37,8 +40,26 @@ impl PodStream {
             word ^= word << 17;
             ((word >> 20 & 3) << 2 | word >> 40 & 3) as u8
         });
-        PodStream { classes: classes.collect(), specs: std::array::from_fn(|class| spec(class, image)) }
+        PodStream {
+            classes: classes.collect(),
+            namespace: Symbol::new("default"),
+            specs: std::array::from_fn(|class| spec(class, image)),
+        }
     }
+}
+
+/// `pod-` and the position in at least seven digits.
+fn name(position: u32) -> CompactString {
+    let mut digits = [b'0'; 10];
+    let mut left = position;
+    for digit in digits.iter_mut().rev() {
+        *digit += (left % 10) as u8;
+        left /= 10;
+    }
+    let needed = digits.iter().position(|&digit| digit != b'0').unwrap_or(3).min(3);
+    let mut name = CompactString::const_new("pod-");
+    digits[needed..].iter().for_each(|&digit| name.push(digit as char));
+    name
 }
 
 fn spec(class: usize, image: &str) -> Arc<PodSpec> {
@@ -60,7 +81,7 @@ impl ArrivalSource for PodStream {
 
     fn object(&self, position: u32) -> Object {
         let class = self.classes[position as usize];
-        let meta = ObjectMeta::named("default", &format!("pod-{position:07}"));
+        let meta = ObjectMeta { name: name(position), namespace: self.namespace, ..ObjectMeta::default() };
         Object::Pod(Arc::new(Pod::new(meta, self.specs[usize::from(class)].clone())))
     }
 }
@@ -76,6 +97,13 @@ mod tests {
         assert_eq!(times[0], SimTime::from_nanos(4_700_000_000));
         assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(stream.time(1_000), None);
+    }
+
+    #[test]
+    fn names_have_seven_digits_or_more() {
+        for position in [0, 7, 1_234_567, 9_999_999, 10_000_000, u32::MAX] {
+            assert_eq!(name(position), format!("pod-{position:07}"));
+        }
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The cache of pods, by row, managing controller and node.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -17,7 +16,41 @@ pub(crate) struct PodTable {
     rows: Vec<Option<Arc<Pod>>>,
     controlled: RowIndex<Uid>,
     on_node: RowIndex<Symbol>,
-    orphans: FxHashMap<Symbol, BTreeSet<u32>>,
+    orphans: FxHashMap<Symbol, Orphans>,
+}
+
+/// Pods of a namespace without a managing controller, in ascending order. Rows are never used
+/// twice, so those that went are taken out many at a time.
+#[derive(Clone, Debug, Default)]
+struct Orphans {
+    rows: Vec<u32>,
+    /// How many of the rows are no orphans any more.
+    gone: usize,
+}
+
+/// So many rows that are no orphans any more are not worth a pass.
+const GONE_MIN: usize = 64;
+
+impl Orphans {
+    fn insert(&mut self, row: u32) {
+        match self.rows.last() {
+            // A pod that is an orphan again may still be there.
+            Some(&last) if last >= row => match self.rows.binary_search(&row) {
+                Ok(_) => self.gone = self.gone.saturating_sub(1),
+                Err(index) => self.rows.insert(index, row),
+            },
+            _ => self.rows.push(row),
+        }
+    }
+
+    /// An orphan went; `remains` tells which rows are some.
+    fn remove(&mut self, remains: impl Fn(u32) -> bool) {
+        self.gone += 1;
+        if self.gone > GONE_MIN.max(self.rows.len() / 2) {
+            self.rows.retain(|&row| remains(row));
+            self.gone = 0;
+        }
+    }
 }
 
 impl PodTable {
@@ -43,8 +76,8 @@ impl PodTable {
 
     /// The pods of a namespace that no controller manages, in order of their rows.
     pub(crate) fn orphans(&self, namespace: Symbol) -> impl Iterator<Item = &Arc<Pod>> {
-        let rows = self.orphans.get(&namespace);
-        rows.into_iter().flatten().filter_map(|&row| self.get(row))
+        let rows = self.orphans.get(&namespace).map_or(&[][..], |orphans| &orphans.rows);
+        rows.iter().filter_map(|&row| self.get(row)).filter(|pod| pod.meta.controller().is_none())
     }
 
     /// All pods in order of their rows.
@@ -105,8 +138,13 @@ impl PodTable {
         match pod.meta.controller() {
             Some(owner) => self.controlled.remove(&owner.uid, pod.meta.id),
             None => {
-                if let Some(rows) = self.orphans.get_mut(&pod.meta.namespace) {
-                    rows.remove(&pod.meta.id);
+                let rows = &self.rows;
+                let is_orphan = |row: u32| {
+                    let pod = rows.get(row as usize).and_then(Option::as_ref);
+                    pod.is_some_and(|pod| pod.meta.controller().is_none())
+                };
+                if let Some(orphans) = self.orphans.get_mut(&pod.meta.namespace) {
+                    orphans.remove(is_orphan);
                 }
             }
         }

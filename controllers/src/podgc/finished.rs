@@ -1,7 +1,7 @@
 //! The pods that have ended, in the order in which they are collected.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use seatrial_api::pod::{Pod, PodPhase};
@@ -14,27 +14,40 @@ type Turn = (Reverse<bool>, i64);
 /// only when they are due.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FinishedPods {
-    turns: BTreeSet<(Turn, u32)>,
+    turns: BTreeMap<Turn, Vec<u32>>,
+    count: usize,
 }
 
 impl FinishedPods {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.turns.len()
+        self.count
     }
 
     /// A pod came, changed or went. Returns whether the finished pods are others now, or have
     /// other turns.
     pub(super) fn update(&mut self, old: Option<&Pod>, new: Option<&Pod>) -> bool {
-        let entry = |pod: &Pod| turn(pod).map(|turn| (turn, pod.meta.id));
-        let (before, after) = (old.and_then(entry), new.and_then(entry));
+        let (before, after) = (old.and_then(turn), new.and_then(turn));
         if before == after {
             return false;
         }
-        if let Some(entry) = before {
-            self.turns.remove(&entry);
+        if let (Some(turn), Some(pod)) = (before, old) {
+            self.remove(turn, pod.meta.id);
         }
-        after.is_some_and(|entry| self.turns.insert(entry))
+        let (Some(turn), Some(pod)) = (after, new) else { return false };
+        self.turns.entry(turn).or_default().push(pod.meta.id);
+        self.count += 1;
+        true
+    }
+
+    fn remove(&mut self, turn: Turn, row: u32) {
+        let Some(rows) = self.turns.get_mut(&turn) else { return };
+        let Some(index) = rows.iter().position(|&other| other == row) else { return };
+        rows.swap_remove(index);
+        self.count -= 1;
+        if rows.is_empty() {
+            self.turns.remove(&turn);
+        }
     }
 
     /// Those that are more than `threshold`, in the order of their collection. A threshold of zero
@@ -44,16 +57,17 @@ impl FinishedPods {
         threshold: usize,
         pod: impl Fn(u32) -> Option<&'a Arc<Pod>>,
     ) -> Vec<&'a Arc<Pod>> {
-        let count = if threshold == 0 { 0 } else { self.turns.len().saturating_sub(threshold) };
+        let count = if threshold == 0 { 0 } else { self.count.saturating_sub(threshold) };
         let mut due: Vec<(Turn, &Arc<Pod>)> = Vec::with_capacity(count);
-        for &(turn, row) in &self.turns {
-            if due.len() >= count && due.last().is_none_or(|last| last.0 != turn) {
+        for (&turn, rows) in &self.turns {
+            if due.len() >= count {
                 break;
             }
-            due.extend(pod(row).map(|pod| (turn, pod)));
+            due.extend(rows.iter().filter_map(|&row| Some((turn, pod(row)?))));
         }
         due.sort_by(|(turn, pod), (other_turn, other)| {
-            turn.cmp(other_turn).then_with(|| pod.meta.name.cmp(&other.meta.name))
+            let by_name = || pod.meta.name.cmp(&other.meta.name).then(pod.meta.id.cmp(&other.meta.id));
+            turn.cmp(other_turn).then_with(by_name)
         });
         due.truncate(count);
         due.into_iter().map(|(_, pod)| pod).collect()

@@ -166,9 +166,12 @@ impl PodGc {
 
     /// The next pass that has something to do.
     fn next_pass(&self, now: SimTime) -> Option<SimTime> {
+        let surplus = self.finished_changed && self.threshold > 0 && self.finished.len() > self.threshold;
+        if !surplus && self.stuck.is_empty() && self.missing.is_empty() {
+            return None;
+        }
         let schedule = self.schedule.as_ref()?;
         let next = if self.last_pass == Some(now) { schedule.after(now) } else { schedule.at_or_after(now) };
-        let surplus = self.finished_changed && self.threshold > 0 && self.finished.len() > self.threshold;
         if surplus || !self.stuck.is_empty() || self.missing.values().any(Option::is_none) {
             return Some(next);
         }

@@ -61,12 +61,11 @@ const MAX_CLASSES: usize = 16_384;
 const MIN_COLUMNS: usize = 32;
 /// So many bytes of columns there are at most, beyond those.
 const MAX_COLUMN_BYTES: usize = 64 << 20;
-/// From so many changes on it is worth knowing which rows have been judged already.
+/// From so many changes on, or one for so many rows, it is worth knowing which rows have been judged
+/// already.
 const MANY_CHANGES: usize = 64;
-/// Room for the judgements of so many rows is had without asking for memory.
+/// So many rows are judged together.
 const ROWS_AT_ONCE: usize = 64;
-/// Rows that are judged together.
-type Rows = SmallVec<[u32; ROWS_AT_ONCE]>;
 /// A class gives its column back when so many decisions did not ask for it.
 const IDLE_DECISIONS: u64 = 65_536;
 
@@ -220,8 +219,10 @@ impl Class {
             }
         };
         // A class that is rarely asked for finds rows that have changed many times.
-        let mut known = (changes.len() > MANY_CHANGES).then(|| Bitset::with_len(cluster.node_count()));
-        let mut rows = Rows::new();
+        let nodes = cluster.node_count();
+        let many = changes.len() > MANY_CHANGES.max(nodes / MANY_CHANGES);
+        let mut known = many.then(|| Bitset::with_len(nodes));
+        let (mut rows, mut count) = ([0; ROWS_AT_ONCE], 0);
         for change in changes {
             match change.kind {
                 RowChangeKind::PodStatus => continue,
@@ -234,9 +235,14 @@ impl Class {
                 }
                 known.insert(change.row as usize);
             }
-            rows.push(change.row);
+            if count == ROWS_AT_ONCE {
+                self.judge_usage(cycle, profile, &rows, column);
+                count = 0;
+            }
+            rows[count] = change.row;
+            count += 1;
         }
-        self.judge_usage(cycle, profile, rows, column);
+        self.judge_usage(cycle, profile, &rows[..count], column);
         column.seen = cluster.change_count();
         if column.images_seen != cluster.images_epoch {
             self.judge_images(cycle, profile, shape, column);
@@ -249,7 +255,8 @@ impl Class {
         for row in 0..cluster.node_count() {
             self.judge_node(cycle, profile, shape, row, column);
         }
-        self.judge_usage(cycle, profile, (0..cluster.node_count() as u32).collect(), column);
+        let rows: Vec<u32> = (0..cluster.node_count() as u32).collect();
+        rows.chunks(ROWS_AT_ONCE).for_each(|rows| self.judge_usage(cycle, profile, rows, column));
         column.epoch = cluster.epoch;
         column.seen = cluster.change_count();
         column.images_seen = cluster.images_epoch;
@@ -258,7 +265,7 @@ impl Class {
     /// Images spread over nodes: rows with images are judged again.
     fn judge_images(&self, cycle: Cycle<'_>, profile: &Profile, shape: &Shape, column: &mut Column) {
         column.images_seen = cycle.cluster.images_epoch;
-        let mut rows = Rows::new();
+        let mut rows = Vec::new();
         for (row, node) in cycle.cluster.nodes().iter().enumerate() {
             let images = node.node().map_or(&[][..], |node| node.images());
             if !images.is_empty() {
@@ -266,7 +273,7 @@ impl Class {
                 rows.push(row as u32);
             }
         }
-        self.judge_usage(cycle, profile, rows, column);
+        rows.chunks(ROWS_AT_ONCE).for_each(|rows| self.judge_usage(cycle, profile, rows, column));
     }
 
     /// What plugins of scope Node make of a row.
@@ -297,39 +304,57 @@ impl Class {
         column.set_kind(row, Kind { reject, is_helpful, base, group: 0 }, raws);
     }
 
-    /// What plugins of scope Usage make of rows, and so their verdicts and their scores.
-    fn judge_usage(&self, cycle: Cycle<'_>, profile: &Profile, mut rows: Rows, column: &mut Column) {
-        let mut verdicts: SmallVec<[(u8, bool); ROWS_AT_ONCE]> = rows
-            .iter()
-            .map(|&row| {
+    /// What plugins of scope Usage make of at most [`ROWS_AT_ONCE`] rows, and so their verdicts and
+    /// their scores.
+    fn judge_usage(&self, cycle: Cycle<'_>, profile: &Profile, rows: &[u32], column: &mut Column) {
+        let mut verdicts = [(PASSES, false); ROWS_AT_ONCE];
+        let mut all_pass = true;
+        if column.only_kind().is_none_or(|kind| kind.reject != PASSES) {
+            for (&row, verdict) in rows.iter().zip(&mut verdicts) {
                 let kind = column.kind(row as usize);
-                (kind.reject, kind.is_helpful)
-            })
-            .collect();
+                *verdict = (kind.reject, kind.is_helpful);
+                all_pass &= kind.reject == PASSES;
+            }
+        }
         for (index, filter) in self.filters.iter().enumerate().filter(|(_, filter)| filter.of_usage) {
             // The first filter that rejects is the one that counts.
-            profile.plugin(filter.plugin).filter_rows(cycle, &rows, &mut |place, code| {
+            profile.plugin(filter.plugin).filter_rows(cycle, rows, &mut |place, code| {
                 if (index as u8) < verdicts[place].0 {
                     verdicts[place] = (index as u8, code == Code::Unschedulable);
+                    all_pass = false;
                 }
             });
         }
-        let mut place = 0;
-        rows.retain(|row| {
-            let row = *row;
-            let (verdict, is_helpful) = verdicts[place];
-            place += 1;
-            if verdict != PASSES {
+        if all_pass {
+            return self.score_usage(cycle, profile, rows, column);
+        }
+        let (mut passing, mut count) = ([0; ROWS_AT_ONCE], 0);
+        for (&row, (verdict, is_helpful)) in rows.iter().zip(verdicts) {
+            if verdict == PASSES {
+                passing[count] = row;
+                count += 1;
+            } else {
                 column.set_rejected(row as usize, verdict, is_helpful);
             }
-            verdict == PASSES
-        });
-        let mut totals: SmallVec<[i64; ROWS_AT_ONCE]> =
-            rows.iter().map(|&row| column.kind(row as usize).base).collect();
-        for score in self.scores.iter().filter(|score| score.of_usage) {
-            profile.plugin(score.plugin).score_rows(cycle, &rows, score.weight, &mut totals);
         }
-        for (row, total) in rows.into_iter().zip(totals) {
+        self.score_usage(cycle, profile, &passing[..count], column);
+    }
+
+    /// The scores of at most [`ROWS_AT_ONCE`] rows that pass.
+    fn score_usage(&self, cycle: Cycle<'_>, profile: &Profile, rows: &[u32], column: &mut Column) {
+        let mut totals = [0; ROWS_AT_ONCE];
+        let totals = &mut totals[..rows.len()];
+        match column.only_kind() {
+            Some(kind) => totals.fill(kind.base),
+            None => {
+                let bases = rows.iter().map(|&row| column.kind(row as usize).base);
+                totals.iter_mut().zip(bases).for_each(|(total, base)| *total = base);
+            }
+        }
+        for score in self.scores.iter().filter(|score| score.of_usage) {
+            profile.plugin(score.plugin).score_rows(cycle, rows, score.weight, totals);
+        }
+        for (&row, &mut total) in rows.iter().zip(totals) {
             column.set_feasible(row as usize, total);
         }
     }

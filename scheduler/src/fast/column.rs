@@ -9,8 +9,23 @@ use crate::bitset::{Bitset, ones, select};
 /// The verdict on a node that all filters of the column pass.
 pub(crate) const PASSES: u8 = u8::MAX;
 
-/// The score of a node that is not feasible.
+/// What stands in place of a score: of a block without feasible nodes, and of a node that the first
+/// filter rejects. The next filter's rejections are one less, and so on.
 const INFEASIBLE: i16 = -1;
+/// What stands in place of the score of a node that was not judged yet.
+const UNJUDGED: i16 = i16::MIN;
+/// So many blocks are looked at together.
+const BLOCKS_AT_ONCE: usize = 16;
+
+/// What a filter's rejection is among scores.
+fn rejection(filter: u8) -> i16 {
+    INFEASIBLE - i16::from(filter)
+}
+
+/// The filter that rejects, of what is among scores.
+fn rejector(score: i16) -> Option<u8> {
+    (score < 0 && score != UNJUDGED).then(|| (INFEASIBLE - score) as u8)
+}
 
 /// What plugins of scope Node make of a node. Few kinds cover all nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,20 +56,20 @@ pub(crate) struct Column {
     pub(crate) epoch: u64,
     pub(crate) seen: u64,
     pub(crate) images_seen: u64,
-    /// Per row: the sum of weighted scores, or −1.
+    /// Per row: the sum of weighted scores, or which filter rejects it. One number, so that judging a
+    /// row again touches one place.
     scores: Vec<i16>,
     /// Per 64 rows: the largest score, and the rows that have it.
     block_max: Vec<i16>,
     block_best: Vec<u64>,
     /// Per 64 rows: how many have the largest score.
-    block_count: Vec<u8>,
+    block_count: Vec<u16>,
     /// Rows that pass all filters of the column.
     pub(crate) feasible: Bitset,
     /// How many those are.
     pub(crate) feasible_count: usize,
     /// Rows that are rejected in a way that evicting pods may help against.
     pub(crate) helpful: Bitset,
-    verdicts: Vec<u8>,
     /// Per filter: how many rows it is the first to reject.
     rejected: SmallVec<[u32; 8]>,
     kinds: Vec<u16>,
@@ -68,7 +83,7 @@ impl Column {
     /// Forgets everything and makes room for `rows` rows and `filters` filters.
     pub(crate) fn reset(&mut self, rows: usize, filters: usize) {
         self.scores.clear();
-        self.scores.resize(rows, INFEASIBLE);
+        self.scores.resize(rows, UNJUDGED);
         self.block_max.clear();
         self.block_max.resize(rows.div_ceil(64), INFEASIBLE);
         self.block_best.clear();
@@ -78,8 +93,6 @@ impl Column {
         self.feasible = Bitset::with_len(rows);
         self.feasible_count = 0;
         self.helpful = Bitset::with_len(rows);
-        self.verdicts.clear();
-        self.verdicts.resize(rows, PASSES);
         self.rejected = SmallVec::from_elem(0, filters);
         self.kinds.clear();
         self.kinds.resize(rows, 0);
@@ -90,7 +103,7 @@ impl Column {
 
     /// Bytes that a column of so many rows takes, without rare parts.
     pub(crate) fn size_of_rows(rows: usize) -> usize {
-        rows * (size_of::<i16>() + size_of::<u8>() + size_of::<u16>()) + rows / 64 * 32
+        rows * (size_of::<i16>() + size_of::<u16>()) + rows / 64 * 32
     }
 
     /// Whether the column was ever filled.
@@ -103,6 +116,14 @@ impl Column {
         &self.kind_table[usize::from(self.kinds[row])]
     }
 
+    /// The kind of all rows, if they are of one kind.
+    pub(crate) fn only_kind(&self) -> Option<&Kind> {
+        match &self.kind_table[..] {
+            [kind] => Some(kind),
+            _ => None,
+        }
+    }
+
     /// The score of a feasible row.
     pub(crate) fn score(&self, row: usize) -> i64 {
         i64::from(self.scores[row])
@@ -110,7 +131,7 @@ impl Column {
 
     /// The first filter that rejects a row, or [`PASSES`].
     pub(crate) fn verdict(&self, row: usize) -> u8 {
-        self.verdicts[row]
+        rejector(self.scores[row]).unwrap_or(PASSES)
     }
 
     /// Per filter: how many rows it is the first to reject.
@@ -146,52 +167,61 @@ impl Column {
 
     /// Notes that a filter rejects a row.
     pub(crate) fn set_rejected(&mut self, row: usize, filter: u8, is_helpful: bool) {
-        self.set_verdict(row, filter);
         self.helpful.assign(row, is_helpful);
-        self.set_score(row, INFEASIBLE);
+        let old = std::mem::replace(&mut self.scores[row], rejection(filter));
+        if old == rejection(filter) {
+            return;
+        }
+        self.rejected[usize::from(filter)] += 1;
+        match rejector(old) {
+            Some(other) => self.rejected[usize::from(other)] -= 1,
+            None if old == UNJUDGED => {}
+            None => {
+                self.feasible.remove(row);
+                self.feasible_count -= 1;
+                self.leave_best(row);
+            }
+        }
     }
 
     /// Notes that a row passes, with its score.
     pub(crate) fn set_feasible(&mut self, row: usize, score: i64) {
-        if self.verdicts[row] != PASSES {
-            self.set_verdict(row, PASSES);
-            self.helpful.remove(row);
-        }
-        self.set_score(row, score as i16);
-    }
-
-    fn set_verdict(&mut self, row: usize, verdict: u8) {
-        let old = std::mem::replace(&mut self.verdicts[row], verdict);
-        if old == verdict {
-            return;
-        }
-        if let Some(count) = self.rejected.get_mut(usize::from(old)) {
-            *count -= 1;
-        }
-        if let Some(count) = self.rejected.get_mut(usize::from(verdict)) {
-            *count += 1;
-        }
-    }
-
-    fn set_score(&mut self, row: usize, score: i16) {
+        let score = score as i16;
         let old = std::mem::replace(&mut self.scores[row], score);
         if old == score {
             return;
         }
-        if (old >= 0) != (score >= 0) {
-            self.feasible.assign(row, score >= 0);
-            self.feasible_count = if score >= 0 { self.feasible_count + 1 } else { self.feasible_count - 1 };
+        if old < 0 {
+            self.becomes_feasible(row, old);
         }
         let (block, bit) = (row / 64, 1u64 << (row % 64));
-        let max = self.block_max[block];
-        if score > max {
-            self.block_max[block] = score;
+        let max = &mut self.block_max[block];
+        if score > *max {
+            *max = score;
             self.block_best[block] = bit;
             self.block_count[block] = 1;
-        } else if score == max && score >= 0 {
+        } else if score == *max {
             self.block_best[block] |= bit;
             self.block_count[block] += 1;
-        } else if self.block_best[block] & bit != 0 {
+        } else {
+            self.leave_best(row);
+        }
+    }
+
+    #[cold]
+    fn becomes_feasible(&mut self, row: usize, old: i16) {
+        if let Some(filter) = rejector(old) {
+            self.rejected[usize::from(filter)] -= 1;
+            self.helpful.remove(row);
+        }
+        self.feasible.insert(row);
+        self.feasible_count += 1;
+    }
+
+    /// A row is not among the best of its block any more, if it was.
+    fn leave_best(&mut self, row: usize) {
+        let (block, bit) = (row / 64, 1u64 << (row % 64));
+        if self.block_best[block] & bit != 0 {
             self.block_best[block] &= !bit;
             self.block_count[block] -= 1;
             if self.block_count[block] == 0 {
@@ -203,7 +233,7 @@ impl Column {
     fn rescan(&mut self, block: usize) {
         let end = self.scores.len().min(block * 64 + 64);
         let scores = &self.scores[block * 64..end];
-        let max = scores.iter().copied().max().unwrap_or(INFEASIBLE);
+        let max = scores.iter().copied().max().unwrap_or(INFEASIBLE).max(INFEASIBLE);
         let mut best = 0;
         if max >= 0 {
             for (bit, &score) in scores.iter().enumerate() {
@@ -212,7 +242,7 @@ impl Column {
         }
         self.block_max[block] = max;
         self.block_best[block] = best;
-        self.block_count[block] = best.count_ones() as u8;
+        self.block_count[block] = best.count_ones() as u16;
     }
 
     /// The largest score of all feasible rows.
@@ -223,20 +253,36 @@ impl Column {
     /// The largest score of all feasible rows, and how many have it.
     pub(crate) fn best(&self) -> (i16, usize) {
         let max = self.max();
-        let counts = self.block_max.iter().zip(&self.block_count);
-        let count =
-            counts.map(|(&score, &count)| if score == max { u32::from(count) } else { 0 }).sum::<u32>();
-        (max, if max >= 0 { count as usize } else { 0 })
+        let count = self.counts_of(max).map(|(_, count)| usize::from(count)).sum();
+        (max, if max >= 0 { count } else { 0 })
+    }
+
+    /// For some blocks at a time: the first of them, and how many rows have the score `max`, the
+    /// largest of all. Plain passes, which the compiler turns into vector instructions.
+    fn counts_of(&self, max: i16) -> impl Iterator<Item = (usize, u16)> + '_ {
+        let chunks = self.block_max.chunks(BLOCKS_AT_ONCE).zip(self.block_count.chunks(BLOCKS_AT_ONCE));
+        chunks.enumerate().map(move |(chunk, (scores, counts))| {
+            let of_block = |(&score, &count): (&i16, &u16)| if score == max { count } else { 0 };
+            (chunk * BLOCKS_AT_ONCE, scores.iter().zip(counts).map(of_block).sum())
+        })
     }
 
     /// The `k`-th of the rows with the largest score, counted from zero.
     pub(crate) fn nth_best(&self, max: i16, mut k: usize) -> Option<usize> {
-        for (block, (&score, &count)) in self.block_max.iter().zip(&self.block_count).enumerate() {
-            if score == max {
-                if k < usize::from(count) {
+        for (first, count) in self.counts_of(max) {
+            if k >= usize::from(count) {
+                k -= usize::from(count);
+                continue;
+            }
+            for block in first..self.block_max.len() {
+                let count = usize::from(self.block_count[block]);
+                if self.block_max[block] != max {
+                    continue;
+                }
+                if k < count {
                     return Some(block * 64 + select(self.block_best[block], k));
                 }
-                k -= usize::from(count);
+                k -= count;
             }
         }
         None

@@ -23,6 +23,15 @@ impl BalancedAllocation {
     pub(crate) fn new(resources: &[Symbol], version: KubernetesVersion) -> BalancedAllocation {
         BalancedAllocation { resources: resources.iter().copied().map(ResourceName::new).collect(), version }
     }
+
+    /// The score from the shares before and after the pod is on the node.
+    fn score_of(&self, before: &[f64], after: &[f64]) -> i64 {
+        let half = MAX_NODE_SCORE / 2;
+        match self.version {
+            KubernetesVersion::V1_34 => balance(after),
+            KubernetesVersion::V1_36 => half + (half + balance(after) - balance(before)) / 2,
+        }
+    }
 }
 
 /// What a node has given away of a resource, and what it has; `None` if it has none.
@@ -92,10 +101,27 @@ impl Plugin for BalancedAllocation {
                 after.push(share(given.saturating_add(request), allocatable));
             }
         }
-        let half = MAX_NODE_SCORE / 2;
-        match self.version {
-            KubernetesVersion::V1_34 => balance(&after),
-            KubernetesVersion::V1_36 => half + (half + balance(&after) - balance(&before)) / 2,
+        self.score_of(&before, &after)
+    }
+
+    fn score_rows(&self, cycle: Cycle<'_>, rows: &[u32], weight: i64, totals: &mut [i64]) {
+        let requests = &cycle.pod.spec.derived.requests;
+        let (cpu, memory) = (requests.cpu.get(), requests.memory.get());
+        let usual = matches!(self.resources[..], [ResourceName::Cpu, ResourceName::Memory]);
+        for (&row, total) in rows.iter().zip(totals) {
+            let node = cycle.cluster.node_at(row as usize);
+            let usage = &node.usage;
+            let (all_cpu, all_memory) = (usage.allocatable_cpu.get(), usage.allocatable_memory.get());
+            if !usual || all_cpu == 0 || all_memory == 0 {
+                *total += weight * self.score(cycle, node);
+                continue;
+            }
+            let shares = |cpu: i64, memory: i64| {
+                let (given_cpu, given_memory) = (usage.requested_cpu.get(), usage.requested_memory.get());
+                let cpu = share(given_cpu.saturating_add(cpu), all_cpu);
+                [cpu, share(given_memory.saturating_add(memory), all_memory)]
+            };
+            *total += weight * self.score_of(&shares(0, 0), &shares(cpu, memory));
         }
     }
 }

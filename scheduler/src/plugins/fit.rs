@@ -168,6 +168,39 @@ impl NodeResourcesFit {
         }
         (sum, weights)
     }
+
+    /// Adds `weight` times the weighted average of the resources' shares to the rows' totals.
+    #[inline]
+    fn add_averages(
+        &self,
+        cycle: Cycle<'_>,
+        rows: &[u32],
+        weight: i64,
+        totals: &mut [i64],
+        share: impl Fn(i64, i64) -> i64,
+    ) {
+        let derived = &cycle.pod.spec.derived;
+        let (cpu, memory) = (derived.non_zero_cpu, derived.non_zero_memory);
+        let usual = match self.resources[..] {
+            [(ResourceName::Cpu, cpu), (ResourceName::Memory, memory)] => Some((cpu, memory)),
+            _ => None,
+        };
+        for (&row, total) in rows.iter().zip(totals) {
+            let node = cycle.cluster.node_at(row as usize);
+            let usage = &node.usage;
+            let is_there = usage.allocatable_cpu.get() != 0 && usage.allocatable_memory.get() != 0;
+            let (sum, weights) = match usual {
+                Some((cpu_weight, memory_weight)) if is_there => {
+                    let cpu = share((usage.non_zero_cpu + cpu).get(), usage.allocatable_cpu.get());
+                    let memory =
+                        share((usage.non_zero_memory + memory).get(), usage.allocatable_memory.get());
+                    (cpu * cpu_weight + memory * memory_weight, cpu_weight + memory_weight)
+                }
+                _ => self.weighted(cycle.pod, node, &share, |_| true),
+            };
+            *total += weight * if weights == 0 { 0 } else { sum / weights };
+        }
+    }
 }
 
 /// The share of a resource that stays free, of 100. Amounts beyond 2^63 / 100 wrap, as upstream's
@@ -286,6 +319,36 @@ impl Plugin for NodeResourcesFit {
 
     fn filter(&self, cycle: Cycle<'_>, node: &NodeInfo, why: &mut Why) -> Verdict {
         self.check(cycle.pod, node, why)
+    }
+
+    fn filter_rows(&self, cycle: Cycle<'_>, rows: &[u32], reject: &mut dyn FnMut(usize, Code)) {
+        let requests = &cycle.pod.spec.derived.requests;
+        let is_plain = requests.scalars.is_empty();
+        for (place, &row) in rows.iter().enumerate() {
+            let node = cycle.cluster.node_at(row as usize);
+            if is_plain && has_room(&node.usage, node.pods().len(), requests) {
+                continue;
+            }
+            if let Err(code) = self.check(cycle.pod, node, &mut Why::ignored()) {
+                reject(place, code);
+            }
+        }
+    }
+
+    fn score_rows(&self, cycle: Cycle<'_>, rows: &[u32], weight: i64, totals: &mut [i64]) {
+        match &self.strategy {
+            ScoringStrategy::LeastAllocated => {
+                self.add_averages(cycle, rows, weight, totals, least_requested);
+            }
+            ScoringStrategy::MostAllocated => {
+                self.add_averages(cycle, rows, weight, totals, most_requested);
+            }
+            ScoringStrategy::RequestedToCapacityRatio(_) => {
+                for (&row, total) in rows.iter().zip(totals) {
+                    *total += weight * self.score(cycle, cycle.cluster.node_at(row as usize));
+                }
+            }
+        }
     }
 
     fn score(&self, cycle: Cycle<'_>, node: &NodeInfo) -> i64 {

@@ -6,6 +6,7 @@ use seatrial_api::node::{Node, NodeConditionType};
 use seatrial_api::pod::Pod;
 use seatrial_api::resources::Resources;
 use seatrial_api::storage::{CsiNode, PersistentVolume, PersistentVolumeClaim, StorageClass};
+use smallvec::SmallVec;
 
 /// What changed about a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,8 +177,8 @@ impl Interests {
 }
 
 /// What an update changed about a pod; `Other` if nothing that an event is made of.
-pub(crate) fn pod_changes(old: &Pod, new: &Pod) -> Vec<PodChange> {
-    let mut changes = Vec::new();
+pub(crate) fn pod_changes(old: &Pod, new: &Pod) -> SmallVec<[PodChange; 4]> {
+    let mut changes = SmallVec::new();
     if old.meta.labels != new.meta.labels {
         changes.push(PodChange::Labels);
     }

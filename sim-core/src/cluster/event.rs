@@ -57,7 +57,12 @@ impl Watchers {
 
     /// The watchers in their order.
     pub(crate) fn iter(self) -> impl Iterator<Item = Watcher> {
-        Watcher::ALL.into_iter().filter(move |&watcher| self.0 >> watcher as u8 & 1 == 1)
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let watcher = Watcher::ALL.get(left.trailing_zeros() as usize).copied();
+            left &= left.wrapping_sub(1);
+            watcher
+        })
     }
 }
 

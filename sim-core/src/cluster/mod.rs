@@ -91,6 +91,7 @@ impl<Q: EventQueue<ClusterEvent>> Simulation<Q> {
     }
 
     /// Handles the next event if it happens at `limit` at the latest. Returns whether there was one.
+    #[inline]
     pub fn step_until(&mut self, limit: SimTime) -> bool {
         let Some(entry) = self.engine.next_event_until(limit) else { return false };
         self.world.handle(entry.time, entry.event);

@@ -69,27 +69,36 @@ impl World {
             self.runtimes.add_pod(pod, &mut self.streams);
             self.usage.add_pod(pod);
         }
-        let old = self.seen_pods.get(id).cloned();
         let machine = pod.node.and_then(|node| self.machine_of_pod(id, node));
-        let reason =
-            if change == Change::Deleted { Some("Deleted") } else { pod_change(old.as_deref(), pod) };
-        let fresh = change == Change::Added && self.recorder.is_full();
-        let workload = if fresh { self.api_workload(pod) } else { Symbol::empty() };
-        self.recorder.pod(now, change, pod, machine, workload);
-        self.count_service_pods(now, change, old.as_deref(), pod);
-        let cause = match reason {
-            Some(reason) if self.recorder.is_full() => {
-                self.recorder.change(now, change, &Object::Pod(pod.clone()), Symbol::new(reason), cause)
-            }
-            _ => cause,
+        self.recorder.account(now, change, pod, machine);
+        let cause = if self.recorder.is_full() || !self.availability.is_idle() {
+            self.compare_pod(now, change, pod, cause)
+        } else {
+            cause
         };
         if change == Change::Deleted {
-            self.seen_pods.remove(id);
             self.forget_pod(now, pod);
-        } else if self.recorder.is_full() || !self.availability.is_idle() {
-            self.seen_pods.insert(id, pod.clone());
         }
         (cause, machine)
+    }
+
+    /// Tells the record and the Services what is new about a pod. Returns the row that tells of it.
+    fn compare_pod(&mut self, now: SimTime, change: Change, pod: &Arc<Pod>, cause: Cause) -> Cause {
+        let id = pod.meta.id;
+        let old = match change {
+            Change::Deleted => self.seen_pods.remove(id),
+            Change::Added | Change::Modified => self.seen_pods.insert(id, pod.clone()),
+        };
+        self.count_service_pods(now, change, old.as_deref(), pod);
+        if !self.recorder.is_full() {
+            return cause;
+        }
+        let workload = if change == Change::Added { self.api_workload(pod) } else { Symbol::empty() };
+        self.recorder.pod(now, change, pod, workload);
+        let reason =
+            if change == Change::Deleted { Some("Deleted") } else { pod_change(old.as_deref(), pod) };
+        let Some(reason) = reason else { return cause };
+        self.recorder.change(now, change, &Object::Pod(pod.clone()), Symbol::new(reason), cause)
     }
 
     /// The machine of a pod that is bound to `node`: the one that it was bound to first, as long as
@@ -122,7 +131,7 @@ impl World {
         }
         self.runtimes.kill_pod(id);
         self.pod_truth_changed(now, id);
-        self.usage.remove_pod(pod);
+        self.usage.remove_pod(pod, |pod| self.runtimes.pod(pod).is_some());
         self.availability.forget_pod(id);
     }
 

@@ -1,6 +1,6 @@
 //! What running pods use, and what the metrics server knows of it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -45,8 +45,13 @@ struct Contribution {
 struct LabelGroup {
     namespace: Symbol,
     labels: Labels,
-    pods: BTreeSet<u32>,
+    /// The pods, among them some that are gone.
+    pods: Vec<u32>,
+    gone: usize,
 }
+
+/// So many pods that are gone are not worth a pass over a group.
+const GONE_MIN: usize = 64;
 
 /// The groups that a selector matches, as far as the groups have been looked at.
 #[derive(Clone, Debug)]
@@ -102,18 +107,24 @@ impl Usage {
             self.groups.push(LabelGroup {
                 namespace: pod.meta.namespace,
                 labels: pod.meta.labels.clone(),
-                pods: BTreeSet::new(),
+                pods: Vec::new(),
+                gone: 0,
             });
             (self.groups.len() - 1) as u32
         });
-        self.groups[group as usize].pods.insert(pod.meta.id);
+        self.groups[group as usize].pods.push(pod.meta.id);
     }
 
-    /// A pod object went.
-    pub(crate) fn remove_pod(&mut self, pod: &Pod) {
+    /// A pod object went; `is_known` tells which are there.
+    pub(crate) fn remove_pod(&mut self, pod: &Pod, is_known: impl Fn(u32) -> bool) {
         let key = (pod.meta.namespace, pod.meta.labels.clone());
         if let Some(&group) = self.group_index.get(&key) {
-            self.groups[group as usize].pods.remove(&pod.meta.id);
+            let group = &mut self.groups[group as usize];
+            group.gone += 1;
+            if group.gone > GONE_MIN.max(group.pods.len() / 2) {
+                group.pods.retain(|&other| other != pod.meta.id && is_known(other));
+                group.gone = 0;
+            }
         }
     }
 

@@ -108,6 +108,8 @@ pub(super) struct World {
     /// Reports of what took no time.
     pub(super) prompt_reports: VecDeque<(PendingReport, Cause)>,
     pub(super) tasks: Slab<Task>,
+    /// Who watches each kind.
+    audiences: [Watchers; Kind::ALL.len()],
     /// When the last event of each kind arrived at each watcher: a watch keeps its order.
     last_arrival: [[SimTime; Kind::ALL.len()]; WATCHERS],
     /// The newest committed version of each pod, where the record needs to compare.
@@ -132,10 +134,29 @@ pub(super) struct World {
 /// Buffers that are used again and again.
 #[derive(Clone, Debug)]
 pub(super) struct Buffers {
-    scheduler: Effects<SchedulerTimer>,
-    controllers: Effects<ControllerTimer>,
-    pub(super) kubelets: Effects<KubeletTimer>,
+    scheduler: Lent<Effects<SchedulerTimer>>,
+    controllers: Lent<Effects<ControllerTimer>>,
+    kubelets: Lent<Effects<KubeletTimer>>,
     events: Vec<WatchEvent>,
+}
+
+/// A buffer that is lent to whoever fills and empties it. Behind a pointer, since that moves with
+/// every input of a component.
+#[derive(Clone, Debug)]
+struct Lent<T>(Option<Box<T>>);
+
+impl<T> Lent<T> {
+    fn new(value: T) -> Lent<T> {
+        Lent(Some(Box::new(value)))
+    }
+
+    fn lend(&mut self) -> Box<T> {
+        self.0.take().expect("invariant: a buffer is lent once")
+    }
+
+    fn give_back(&mut self, value: Box<T>) {
+        self.0 = Some(value);
+    }
 }
 
 /// The parts that a world is put together from.
@@ -155,6 +176,7 @@ impl World {
         let explain = config.recording == super::config::Recording::Full;
         World {
             usage: Usage::new(&parts.runtimes.behaviours),
+            audiences: std::array::from_fn(|kind| audience(Kind::ALL[kind], &parts.scheduler)),
             streams: Streams::new(config.seed),
             recorder: Recorder::new(config.recording, config.duration),
             masters: Masters::default(),
@@ -182,9 +204,9 @@ impl World {
             availability: Availability::default(),
             calendar: Vec::new(),
             buffers: Buffers {
-                scheduler: Effects::new(explain),
-                controllers: Effects::new(explain),
-                kubelets: Effects::new(explain),
+                scheduler: Lent::new(Effects::new(explain)),
+                controllers: Lent::new(Effects::new(explain)),
+                kubelets: Lent::new(Effects::new(explain)),
                 events: Vec::new(),
             },
             config,
@@ -237,23 +259,17 @@ impl World {
     }
 
     pub(super) fn tell_scheduler(&mut self, now: SimTime, input: Input<'_, SchedulerTimer>, cause: Cause) {
-        self.scheduler.handle(now, input, &mut self.buffers.scheduler);
-        if self.buffers.scheduler.is_empty() {
-            return;
-        }
-        let mut effects = std::mem::replace(&mut self.buffers.scheduler, Effects::new(false));
+        let mut effects = self.buffers.scheduler.lend();
+        self.scheduler.handle(now, input, &mut effects);
         self.carry_out(now, Some(Client::Scheduler), &mut effects, MachineTimer::Scheduler, cause);
-        self.buffers.scheduler = effects;
+        self.buffers.scheduler.give_back(effects);
     }
 
     pub(super) fn tell_controllers(&mut self, now: SimTime, input: Input<'_, ControllerTimer>, cause: Cause) {
-        self.controllers.handle(now, input, &mut self.buffers.controllers);
-        if self.buffers.controllers.is_empty() {
-            return;
-        }
-        let mut effects = std::mem::replace(&mut self.buffers.controllers, Effects::new(false));
+        let mut effects = self.buffers.controllers.lend();
+        self.controllers.handle(now, input, &mut effects);
         self.carry_out(now, Some(Client::Controllers), &mut effects, MachineTimer::Controllers, cause);
-        self.buffers.controllers = effects;
+        self.buffers.controllers.give_back(effects);
     }
 
     pub(super) fn tell_kubelets(&mut self, now: SimTime, input: Input<'_, KubeletTimer>, cause: Cause) {
@@ -267,13 +283,10 @@ impl World {
         cause: Cause,
         act: impl FnOnce(&mut Kubelets, &mut Effects<KubeletTimer>),
     ) {
-        act(&mut self.kubelets, &mut self.buffers.kubelets);
-        if self.buffers.kubelets.is_empty() {
-            return;
-        }
-        let mut effects = std::mem::replace(&mut self.buffers.kubelets, Effects::new(false));
+        let mut effects = self.buffers.kubelets.lend();
+        act(&mut self.kubelets, &mut effects);
         self.carry_out(now, None, &mut effects, MachineTimer::Kubelets, cause);
-        self.buffers.kubelets = effects;
+        self.buffers.kubelets.give_back(effects);
     }
 
     /// Carries out the effects of a component. The kubelets are many clients: `client` is `None`
@@ -283,9 +296,12 @@ impl World {
         now: SimTime,
         client: Option<Client>,
         effects: &mut Effects<T>,
-        timer: fn(T) -> MachineTimer,
+        timer: impl Fn(T) -> MachineTimer,
         cause: Cause,
     ) {
+        if effects.is_empty() {
+            return;
+        }
         // What follows from an input follows from the last decision that was made about it.
         let mut last_decision = None;
         for decision in effects.decisions.drain(..) {
@@ -452,10 +468,7 @@ impl World {
         let mut left = 0;
         // Those whom it reaches at the same instant are told in one event.
         let mut together: Option<(SimTime, Watchers)> = None;
-        for watcher in Watcher::ALL {
-            if !self.watches(watcher, kind) {
-                continue;
-            }
+        for watcher in self.audiences[kind as usize].iter() {
             let stream = |purpose| self.streams.of(entity, purpose, nth << 2 | watcher as u32);
             let mut latency = self.latencies.watch.draw_from(|| stream(Purpose::Watch));
             if watcher == Watcher::Proxies {
@@ -567,14 +580,21 @@ impl World {
     pub(super) fn insert_report(&mut self, report: PendingReport) -> u32 {
         self.reports.insert(report)
     }
+}
 
-    /// Which kinds a watcher watches.
-    fn watches(&self, watcher: Watcher, kind: Kind) -> bool {
-        match watcher {
+/// Who watches a kind.
+fn audience(kind: Kind, scheduler: &Scheduler) -> Watchers {
+    let mut watchers = Watchers::default();
+    for watcher in Watcher::ALL {
+        let watches = match watcher {
             Watcher::Controllers => true,
-            Watcher::Scheduler => self.scheduler.watches(kind),
+            Watcher::Scheduler => scheduler.watches(kind),
             Watcher::Kubelets => matches!(kind, Kind::ConfigMap | Kind::Secret | Kind::PersistentVolumeClaim),
             Watcher::Proxies => kind == Kind::EndpointSlice,
+        };
+        if watches {
+            watchers.insert(watcher);
         }
     }
+    watchers
 }

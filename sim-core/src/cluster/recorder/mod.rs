@@ -126,19 +126,8 @@ impl Recorder {
         Cause(number)
     }
 
-    /// A version of a pod was committed.
-    pub(crate) fn pod(
-        &mut self,
-        now: SimTime,
-        change: Change,
-        pod: &Pod,
-        machine: Option<u32>,
-        workload: Symbol,
-    ) {
-        self.account(now, change, pod, machine);
-        if !self.is_full() {
-            return;
-        }
+    /// A version of a pod was committed, in a run that is recorded in full.
+    pub(crate) fn pod(&mut self, now: SimTime, change: Change, pod: &Pod, workload: Symbol) {
         if change == Change::Added {
             self.pods.resize_with(pod.meta.id as usize + 1, || rows::pod_row(pod, Symbol::empty()));
             self.pods[pod.meta.id as usize] = rows::pod_row(pod, workload);
@@ -147,11 +136,19 @@ impl Recorder {
     }
 
     /// Keeps the running sums of phases and requests.
-    fn account(&mut self, now: SimTime, change: Change, pod: &Pod, machine: Option<u32>) {
+    pub(crate) fn account(&mut self, now: SimTime, change: Change, pod: &Pod, machine: Option<u32>) {
+        let allocated = machine.is_some() && !pod.status.phase.is_terminal();
+        // Most changes of a pod are none here. What was given away at first is what is given back.
+        if let Some(old) = self.accounts.get(pod.meta.id)
+            && (old.phase, old.allocated) == (pod.status.phase, allocated)
+            && change != Change::Deleted
+        {
+            return;
+        }
         let new = (change != Change::Deleted).then(|| Account {
             phase: pod.status.phase,
             machine,
-            allocated: machine.is_some() && !pod.status.phase.is_terminal(),
+            allocated,
             cpu: pod.spec.derived.requests.cpu,
             memory: pod.spec.derived.requests.memory,
         });
