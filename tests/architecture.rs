@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates whose outcome is a function of their inputs.
-const LOGIC_CRATES: [&str; 5] = ["api", "scheduler", "controllers", "node", "sim-core"];
+const LOGIC_CRATES: [&str; 6] = ["api", "scheduler", "controllers", "node", "autoscaler", "sim-core"];
 
 /// What the logic crates may use of others: data structures, one parser, portable mathematics.
 const LOGIC_MAY_USE: [&str; 5] = ["compact_str", "granit-parser", "libm", "rustc-hash", "smallvec"];

@@ -6,6 +6,7 @@ pub mod autoscaling;
 mod base64;
 pub mod calendar;
 pub mod client;
+pub mod cloud;
 pub mod config;
 pub mod container;
 pub mod decode;

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::cloud::{CloudReport, CloudRequest};
 use crate::object::ObjectRef;
 use crate::request::{ApiError, Reply, Request, WatchEvent};
 use crate::runtime::{RuntimeCommand, RuntimeReport};
@@ -57,6 +58,8 @@ pub enum Input<'a, Timer> {
         /// The report.
         report: RuntimeReport,
     },
+    /// The cloud tells of machines.
+    Cloud(CloudReport),
 }
 
 /// News of a node's lease.
@@ -164,6 +167,8 @@ pub struct Effects<Timer> {
     pub timers: Vec<(SimTime, Timer)>,
     /// Commands to the container runtimes, by the node's row.
     pub commands: Vec<(u32, RuntimeCommand)>,
+    /// What the cloud is asked for, in order.
+    pub cloud: Vec<CloudRequest>,
     /// What was decided.
     pub decisions: Vec<Decision>,
     /// Whether someone reads the messages of decisions. If not, machines leave them empty, so
@@ -178,6 +183,7 @@ impl<Timer> Effects<Timer> {
             requests: Vec::new(),
             timers: Vec::new(),
             commands: Vec::new(),
+            cloud: Vec::new(),
             decisions: Vec::new(),
             explain,
         }
@@ -201,6 +207,11 @@ impl<Timer> Effects<Timer> {
     /// Commands a node's runtime.
     pub fn command(&mut self, node: u32, command: RuntimeCommand) {
         self.commands.push((node, command));
+    }
+
+    /// Asks the cloud for something.
+    pub fn ask_cloud(&mut self, request: CloudRequest) {
+        self.cloud.push(request);
     }
 
     /// Records a decision whose message is made only if someone reads it.
@@ -235,6 +246,7 @@ impl<Timer> Effects<Timer> {
         self.requests.is_empty()
             && self.timers.is_empty()
             && self.commands.is_empty()
+            && self.cloud.is_empty()
             && self.decisions.is_empty()
     }
 
@@ -243,11 +255,12 @@ impl<Timer> Effects<Timer> {
         self.requests.clear();
         self.timers.clear();
         self.commands.clear();
+        self.cloud.clear();
         self.decisions.clear();
     }
 }
 
-/// A component: scheduler, controllers, kubelets.
+/// A component: scheduler, controllers, kubelets, autoscaler.
 pub trait Machine {
     /// Its timers.
     type Timer: Copy;

@@ -195,7 +195,7 @@ impl Machine for ControllerManager {
             Input::Timer(timer) => self.direct.fire(around, timer),
             Input::Heartbeat { node, heartbeat } => self.direct.heartbeat(around, node, heartbeat),
             // Container runtimes are the kubelets' business.
-            Input::Watch(_) | Input::Runtime { .. } => {}
+            Input::Watch(_) | Input::Runtime { .. } | Input::Cloud(_) => {}
         }
         if self.started {
             self.queued.dispatch(around);

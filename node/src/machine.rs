@@ -384,7 +384,10 @@ impl Machine for Kubelets {
             Input::Timer(timer) => self.timer(now, timer, effects),
             Input::Runtime { report, .. } => self.report(now, report, effects),
             // Kubelets ask for no metrics and hear of no leases but their own.
-            Input::Metrics { .. } | Input::MetricValues { .. } | Input::Heartbeat { .. } => {}
+            Input::Metrics { .. }
+            | Input::MetricValues { .. }
+            | Input::Heartbeat { .. }
+            | Input::Cloud(_) => {}
         }
     }
 }

@@ -386,7 +386,7 @@ impl Play {
     }
 }
 
-fn profile_of<'a>(profiles: &'a [Profile], pod: &Pod) -> &'a Profile {
+pub(crate) fn profile_of<'a>(profiles: &'a [Profile], pod: &Pod) -> &'a Profile {
     let own = profiles.iter().find(|profile| profile.scheduler_name == pod.spec.scheduler_name);
     own.unwrap_or(&profiles[0])
 }

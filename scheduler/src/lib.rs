@@ -27,6 +27,7 @@ pub mod preemption;
 pub mod queue;
 pub mod schedule;
 mod scheduler;
+pub mod snapshot;
 
 pub use config::{ConfigurationError, SchedulerConfiguration};
 pub use scheduler::{Scheduler, Timer};

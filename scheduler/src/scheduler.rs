@@ -284,7 +284,8 @@ impl Machine for Scheduler {
             Input::Metrics { .. }
             | Input::MetricValues { .. }
             | Input::Heartbeat { .. }
-            | Input::Runtime { .. } => {}
+            | Input::Runtime { .. }
+            | Input::Cloud(_) => {}
         }
         self.arm(now, effects);
     }

@@ -185,11 +185,12 @@ pub enum Metric {
     DeploymentReplicasAvailable,
     ServiceAvailabilityPct,
     HpaReplicas,
+    CostUsdPerHour,
 }
 
 impl Metric {
     /// All metrics.
-    pub const ALL: [Metric; 17] = [
+    pub const ALL: [Metric; 18] = [
         Metric::PodsPending,
         Metric::PodsRunning,
         Metric::PodsSucceeded,
@@ -207,6 +208,7 @@ impl Metric {
         Metric::DeploymentReplicasAvailable,
         Metric::ServiceAvailabilityPct,
         Metric::HpaReplicas,
+        Metric::CostUsdPerHour,
     ];
 
     /// As written in `timeseries.csv`.
@@ -229,6 +231,7 @@ impl Metric {
             Metric::DeploymentReplicasAvailable => "deployment_replicas_available",
             Metric::ServiceAvailabilityPct => "service_availability_pct",
             Metric::HpaReplicas => "hpa_replicas",
+            Metric::CostUsdPerHour => "cost_usd_per_hour",
         }
     }
 }

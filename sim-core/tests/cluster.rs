@@ -15,7 +15,7 @@ use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_api::workload::{Deployment, DeploymentStrategy, IntOrPercent, ReplicaSet};
 use seatrial_sim_core::cluster::Simulation;
-use seatrial_sim_core::cluster::config::{Action, NamedObject};
+use seatrial_sim_core::cluster::config::{Action, CloudConfig, NamedObject};
 use seatrial_sim_core::cluster::config::{
     ClusterConfig, Fault, FaultTiming, FaultType, LatencyModel, NodeSpec, Recording, Target,
 };
@@ -56,6 +56,8 @@ fn config(nodes: usize, manifests: Vec<Object>) -> ClusterConfig {
         timeline: Vec::new(),
         faults: Vec::new(),
         latency: LatencyModel::cloud_vm(),
+        autoscaler: None,
+        cloud: CloudConfig::default(),
         client_rate_limits: true,
         scheduler: Default::default(),
         recording: Recording::Full,

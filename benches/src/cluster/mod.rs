@@ -14,7 +14,7 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_scheduler::SchedulerConfiguration;
-use seatrial_sim_core::cluster::config::{ClusterConfig, LatencyModel, NodeSpec, Recording};
+use seatrial_sim_core::cluster::config::{CloudConfig, ClusterConfig, LatencyModel, NodeSpec, Recording};
 
 /// The start instant of all runs, 2030-01-01.
 const START_UNIX_SECONDS: i64 = 1_893_456_000;
@@ -63,6 +63,8 @@ fn quiet(name: &str, nodes: Vec<NodeSpec>, duration: Span) -> ClusterConfig {
         timeline: Vec::new(),
         faults: Vec::new(),
         latency: LatencyModel::cloud_vm(),
+        autoscaler: None,
+        cloud: CloudConfig::default(),
         client_rate_limits: false,
         scheduler: SchedulerConfiguration::default(),
         recording: Recording::Counters,

@@ -24,13 +24,14 @@ record! {
         mttr("mttr"): Option<MeanTime>,
         /// How many times slower a slow registry is.
         factor("factor"): Option<Placed<f64>>,
+        /// How long before its end a machine that is taken back gets notice; `2m` if absent.
+        notice("notice"): Option<Placed<Span>>,
     }
     rules [
         Rule::ExactlyOne(&["at", "mtbf"]),
         Rule::AtMostOne(&["duration", "mttr"]),
         Rule::Needs("duration", "at"),
         Rule::Needs("mttr", "mtbf"),
-        Rule::Needs("mtbf", "mttr"),
     ]
 }
 
@@ -45,6 +46,8 @@ choice! {
         Partition = "partition",
         /// The image registry serves pulls more slowly.
         SlowRegistry = "slowRegistry",
+        /// The cloud takes machines back for good: their nodes are drained from the notice on. Of a zone or a rack it takes machines with `capacityType: spot` alone.
+        SpotReclaim = "spotReclaim",
     }
 }
 

@@ -42,6 +42,10 @@ record! {
         scheduling_cycle("schedulingCycle"): Option<SchedulingCycle>,
         /// From a new machine's start to its kubelet's registration.
         node_boot("nodeBoot"): Option<Law<Span>>,
+        /// A call of the cloud: from an autoscaler's request to a machine's start, or to its refusal.
+        cloud_api("cloudApi"): Option<Law<Span>>,
+        /// From such a call to the end of a machine that is given back.
+        node_deletion("nodeDeletion"): Option<Law<Span>>,
     }
 }
 

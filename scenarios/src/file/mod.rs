@@ -1,5 +1,6 @@
 //! The scenario file: its fields, as records that are read strictly and described by one schema.
 
+pub(crate) mod autoscaler;
 pub(crate) mod expect;
 pub(crate) mod experiment;
 mod extender;
@@ -63,6 +64,10 @@ record! {
         gang_scheduling("gangScheduling"): Option<GangScheduling>,
         /// Pools of machines. Without pools, and without nodes in the state, there are three machines on which the manifests fit.
         nodes("nodes"): Several<nodes::Pool>,
+        /// Who makes machines come and go by itself. If it is absent and a pool has `autoscale`, it is the Cluster Autoscaler with its defaults.
+        autoscaler("autoscaler"): Option<Placed<autoscaler::AutoscalerField>>,
+        /// What limits the cloud that machines come from.
+        cloud("cloud"): Option<autoscaler::CloudField>,
         /// The control plane.
         control_plane("controlPlane"): Option<ControlPlane>,
         /// How fast the parts of the cluster are.

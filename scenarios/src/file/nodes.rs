@@ -5,6 +5,7 @@ use seatrial_api::scheduling::TaintEffect;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu};
 
+use super::autoscaler::{Autoscale, CapacityWord};
 use crate::schema::{
     Definitions, Field, JsonSchema, LabelMap, Name, Placed, Reader, Rule, Text, choice, mapping, nearest,
     one_of, record, text,
@@ -33,6 +34,10 @@ record! {
         labels("labels"): LabelMap,
         /// Taints.
         taints("taints"): Vec<TaintField>,
+        /// Bounds within which the Cluster Autoscaler may change the number of machines.
+        autoscale("autoscale"): Option<Placed<Autoscale>>,
+        /// How the machines are paid for; it becomes the label `karpenter.sh/capacity-type`.
+        capacity_type("capacityType"): Option<CapacityWord>,
         /// The price of a machine in dollars per hour.
         price_per_hour("pricePerHour"): Option<Placed<f64>>,
         /// Images that each machine has from the start.

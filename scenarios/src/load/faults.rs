@@ -3,6 +3,7 @@
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Ratio, SimTime, Span};
 use seatrial_sim_core::cluster::config::{Fault, FaultTiming, FaultType, MasterComponent, Target};
+use seatrial_sim_core::engine::dist::Distribution;
 
 use super::check::Checker;
 use super::nodes::Machines;
@@ -27,6 +28,8 @@ pub(super) fn faults(
     entries.iter().filter_map(fault).collect()
 }
 
+/// How long before its end a machine that is taken back gets notice.
+const NOTICE_DEFAULT: Span = Span::from_mins(2);
 /// To how many parts the factor of a slow registry is kept.
 const FACTOR_PARTS: i64 = 1_000;
 /// The largest factor.
@@ -48,10 +51,17 @@ fn kind(entry: &FaultEntry, checker: &mut Checker<'_>) -> Option<FaultType> {
                 .error(&entry.kind, |error| error.expected("a factor: how many times slower it is", "none"));
             return None;
         }
+        (FaultWord::SpotReclaim, _) => FaultType::SpotReclaim {
+            notice: entry.notice.as_ref().map_or(NOTICE_DEFAULT, |notice| notice.value),
+        },
         (FaultWord::Crash, _) => FaultType::Crash,
         (FaultWord::KubeletCrash, _) => FaultType::KubeletCrash,
         (FaultWord::Partition, _) => FaultType::Partition,
     };
+    if let Some(notice) = entry.notice.as_ref().filter(|_| entry.kind.value != FaultWord::SpotReclaim) {
+        checker.error(notice, |error| error.message("only machines that are taken back get notice"));
+        return None;
+    }
     if let Some(factor) = &entry.factor {
         checker.error(factor, |error| error.message("only a slow registry has a factor"));
         return None;
@@ -111,12 +121,27 @@ pub(super) fn component(word: ComponentWord) -> MasterComponent {
 }
 
 fn timing(entry: &FaultEntry, duration: Span, checker: &mut Checker<'_>) -> Option<FaultTiming> {
+    let for_good = entry.kind.value == FaultWord::SpotReclaim;
+    if for_good && (entry.duration.is_some() || entry.mttr.is_some()) {
+        checker.error(&entry.kind, |error| {
+            error.message("machines that are taken back do not return, so there is no duration and no mttr")
+        });
+        return None;
+    }
     if let Some(at) = &entry.at {
         within_run(at, duration, checker)?;
         return Some(FaultTiming::At { at: SimTime::ZERO + at.value, duration: entry.duration });
     }
-    let (mtbf, mttr) = (entry.mtbf.as_ref()?, entry.mttr.as_ref()?);
-    Some(FaultTiming::Random { mtbf: mtbf.0.clone(), mttr: mttr.0.clone() })
+    let mtbf = entry.mtbf.as_ref()?.0.clone();
+    let mttr = match &entry.mttr {
+        Some(mttr) => mttr.0.clone(),
+        None if for_good => Distribution::Constant { value: Span::ZERO },
+        None => {
+            checker.error(&entry.kind, |error| error.expected("mtbf together with mttr", "mtbf alone"));
+            return None;
+        }
+    };
+    Some(FaultTiming::Random { mtbf, mttr })
 }
 
 /// The names of faults; an error for each that occurs twice.

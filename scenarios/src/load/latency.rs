@@ -33,6 +33,8 @@ pub(super) fn model(latency: Option<&Latency>) -> LatencyModel {
         (&mut model.image_pull_fixed, &latency.image_pull_fixed),
         (&mut model.proxy_sync, &latency.proxy_sync),
         (&mut model.node_boot, &latency.node_boot),
+        (&mut model.cloud_api, &latency.cloud_api),
+        (&mut model.node_deletion, &latency.node_deletion),
     ] {
         if let Some(Law(law)) = given {
             *slot = law.clone();

@@ -1,6 +1,7 @@
 //! From files to a cluster that can be played: reading, checking what refers to what, and filling in
 //! what nobody said.
 
+mod autoscaler;
 pub(crate) mod change;
 mod check;
 mod defaults;
@@ -198,6 +199,9 @@ impl<'a> Loader<'a> {
         let images = scenario.images.iter().map(profiles::image).collect();
         let served = scenario.metrics.iter().map(|entry| metrics::metric(entry, &mut checker)).collect();
         let actions = action_names(scenario, &mut checker);
+        let seed = self.request.seed.unwrap_or(scenario.seed);
+        let autoscaler = autoscaler::autoscaler(scenario, &machines, seed, &mut checker);
+        let cloud = autoscaler::cloud(scenario.cloud.as_ref(), self.duration, &machines, &mut checker);
         let faults = faults::faults(&scenario.faults, self.duration, &machines, &mut checker);
         let fault_names = faults::names(&scenario.faults, &mut checker);
         let context = expect::Context {
@@ -215,7 +219,7 @@ impl<'a> Loader<'a> {
         let absent_owners = owners::absent(&objects.state, &self.file, checker.findings);
         let mut config = ClusterConfig {
             name: self.name(),
-            seed: self.request.seed.unwrap_or(scenario.seed),
+            seed,
             version: self.version,
             start_unix_seconds: objects.start.seconds,
             duration: self.duration,
@@ -231,6 +235,8 @@ impl<'a> Loader<'a> {
             timeline,
             faults,
             scheduler: queue::queue(scheduler?, scenario),
+            autoscaler,
+            cloud,
             latency,
             client_rate_limits,
             recording: Recording::Full,

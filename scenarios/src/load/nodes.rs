@@ -22,6 +22,8 @@ use crate::schema::{Name, Placed, Text, one_of};
 pub(crate) const LABEL_POOL: &str = "seatrial/pool";
 /// Label key of a node's rack.
 pub(crate) const LABEL_RACK: &str = "seatrial/rack";
+/// Label key of how a node is paid for.
+pub(crate) const LABEL_CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
 /// Label keys that every node has.
 const LABEL_OS: &str = "kubernetes.io/os";
 const LABEL_ARCH: &str = "kubernetes.io/arch";
@@ -95,6 +97,13 @@ impl PoolPlan {
         }
     }
 
+    /// The kinds of machines that join while it runs, one for each zone, in turn. In which rack they will
+    /// stand is not known.
+    pub(super) fn kinds(&self) -> Vec<NodeSpec> {
+        let plan = PoolPlan { racks: 0, ..self.clone() };
+        (0..plan.zones.len().max(1) as u32).map(|index| plan.machine(index)).collect()
+    }
+
     /// The rack of the machine that is the `nth` of its zone.
     fn rack(&self, zone: Option<Symbol>, nth: u32) -> Option<Symbol> {
         let number = nth.checked_rem(self.racks)? + 1;
@@ -119,6 +128,7 @@ impl Machines {
     pub(super) fn add_pool(&mut self, mut pool: PoolPlan, count: u32) {
         let nodes = pool.take(count);
         self.know(&nodes);
+        self.zones.extend(pool.zones.iter().map(|zone| zone.as_str()));
         self.nodes.extend(nodes);
         self.pools.push(pool);
     }
@@ -256,6 +266,10 @@ fn plan_pool(pool: &Pool, checker: &mut Checker<'_>) -> Option<PoolPlan> {
         ];
     }
     plan.labels.extend(pool.region.map(|Name(region)| (Symbol::new(LABEL_REGION), region)));
+    plan.labels.extend(pool.capacity_type.map(|word| {
+        let paid = super::autoscaler::capacity_type(word);
+        (Symbol::new(LABEL_CAPACITY_TYPE), Symbol::new(paid.as_str()))
+    }));
     plan.labels.extend(pool.labels.0.iter().copied());
     plan.taints = pool.taints.iter().map(taint).collect();
     plan.zones = pool.zones.iter().map(|zone| zone.value.0).collect();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use compact_str::CompactString;
+use seatrial_api::cloud::{CapacityType, Offer};
 use seatrial_api::labels::{Labels, Selector};
 use seatrial_api::meta::Uid;
 use seatrial_api::node::NodeResources;
@@ -11,6 +12,7 @@ use seatrial_api::scheduling::Taint;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, Ratio, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
+use seatrial_autoscaler::{ClusterAutoscalerOptions, NodeGroup};
 use seatrial_scheduler::config::{ClientRate, CostModel, SchedulerConfiguration};
 
 use crate::engine::dist::Distribution;
@@ -73,6 +75,10 @@ pub struct LatencyModel {
     pub scheduling_cycle: [Span; 3],
     /// From a machine's start to its kubelet's registration, for nodes that join during the run.
     pub node_boot: Distribution,
+    /// A call of the cloud: from the request for a machine to its start, or to the refusal.
+    pub cloud_api: Distribution,
+    /// From the end of such a call to the end of a machine that is given back.
+    pub node_deletion: Distribution,
 }
 
 impl LatencyModel {
@@ -96,6 +102,8 @@ impl LatencyModel {
             controller_step: Span::ZERO,
             scheduling_cycle: [Span::ZERO; 3],
             node_boot: zero(),
+            cloud_api: zero(),
+            node_deletion: zero(),
         }
     }
 
@@ -125,6 +133,8 @@ impl LatencyModel {
             controller_step: Span::from_millis(1),
             scheduling_cycle: [Span::from_micros(400), Span::from_micros(6), Span::from_micros(2)],
             node_boot: lognormal(45_000, 150_000),
+            cloud_api: lognormal(2_000, 15_000),
+            node_deletion: lognormal(30_000, 180_000),
         }
     }
 }
@@ -251,6 +261,12 @@ pub enum FaultType {
     Partition,
     /// The image registry serves pulls so many times slower.
     SlowRegistry(Ratio),
+    /// The cloud takes machines back that are paid for as spot capacity: their nodes are drained from the
+    /// notice on, and after so long the machines are gone for good.
+    SpotReclaim {
+        /// How long after the notice.
+        notice: Span,
+    },
 }
 
 /// When a fault strikes.
@@ -340,6 +356,63 @@ pub struct TimelineEntry {
     pub action: Action,
 }
 
+/// Who makes machines come and go by itself.
+#[derive(Clone, Debug)]
+pub enum AutoscalerConfig {
+    /// The Cluster Autoscaler, over node groups.
+    ClusterAutoscaler {
+        /// Its flags.
+        options: ClusterAutoscalerOptions,
+        /// Its groups. Their instances at the start are nodes of the pool of the same name.
+        groups: Vec<NodeGroup>,
+    },
+}
+
+/// A kind of machine of which a cloud has none for some time. What is not given is any.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StockOut {
+    /// Of this pool or group.
+    pub pool: Option<Symbol>,
+    /// Of this type.
+    pub instance_type: Option<Symbol>,
+    /// In this zone.
+    pub zone: Option<Symbol>,
+    /// Paid for like this.
+    pub capacity_type: Option<CapacityType>,
+    /// From when on.
+    pub from: SimTime,
+    /// Until when; `None` to the end of the run.
+    pub until: Option<SimTime>,
+    /// With which chance a request fails meanwhile.
+    pub probability: Ratio,
+}
+
+impl StockOut {
+    /// Whether it is about this kind of machine at this time.
+    pub fn concerns(&self, now: SimTime, offer: &Offer) -> bool {
+        fn any<T: PartialEq>(wanted: &Option<T>, is: &T) -> bool {
+            wanted.as_ref().is_none_or(|wanted| wanted == is)
+        }
+        self.from <= now
+            && self.until.is_none_or(|until| now < until)
+            && any(&self.pool, &offer.pool)
+            && any(&self.instance_type, &offer.instance_type)
+            && any(&self.zone, &offer.zone)
+            && any(&self.capacity_type, &offer.capacity_type)
+    }
+}
+
+/// What limits a cloud.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CloudConfig {
+    /// Kinds of machines that are not to be had at times.
+    pub stock_outs: Vec<StockOut>,
+    /// How many machines the account may have at once, those of the start included.
+    pub machines_max: Option<u32>,
+    /// How much CPU they may have together.
+    pub cpu_max: Option<MilliCpu>,
+}
+
 /// Everything that a simulated cluster is made from.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
@@ -376,6 +449,10 @@ pub struct ClusterConfig {
     pub timeline: Vec<TimelineEntry>,
     /// What breaks.
     pub faults: Vec<Fault>,
+    /// Who makes machines come and go by itself; `None` for nobody.
+    pub autoscaler: Option<AutoscalerConfig>,
+    /// What limits the cloud that the machines come from.
+    pub cloud: CloudConfig,
     /// How fast things are.
     pub latency: LatencyModel,
     /// Whether clients keep to their rate limits.

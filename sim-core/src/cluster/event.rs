@@ -29,16 +29,18 @@ pub(crate) enum Watcher {
     Kubelets,
     /// The kube-proxies of all nodes that can be reached.
     Proxies,
+    /// The autoscaler.
+    Autoscaler,
 }
 
 impl Watcher {
     /// All of them, in the order in which they are told what arrives at the same time.
     pub(crate) const ALL: [Watcher; WATCHERS] =
-        [Watcher::Scheduler, Watcher::Controllers, Watcher::Kubelets, Watcher::Proxies];
+        [Watcher::Scheduler, Watcher::Controllers, Watcher::Kubelets, Watcher::Proxies, Watcher::Autoscaler];
 }
 
 /// How many watchers there are.
-pub(crate) const WATCHERS: usize = 4;
+pub(crate) const WATCHERS: usize = 5;
 
 /// A set of watchers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,6 +142,8 @@ pub(crate) enum What {
         /// The step of its course.
         step: u32,
     },
+    /// The cloud's next step with a machine.
+    Cloud(u32),
 }
 
 /// An event of a simulated cluster with its cause: opaque, small and copied.
@@ -154,7 +158,7 @@ pub struct ClusterEvent {
 const _: () = assert!(size_of::<ClusterEvent>() <= 16, "an event fits half of a queue entry");
 
 /// The kinds of events, for a trace that is read by people.
-pub(crate) const KIND_NAMES: [&str; 18] = [
+pub(crate) const KIND_NAMES: [&str; 19] = [
     "commit",
     "watch",
     "node-watch",
@@ -173,6 +177,7 @@ pub(crate) const KIND_NAMES: [&str; 18] = [
     "input",
     "leads",
     "kubelet-up",
+    "cloud",
 ];
 
 impl Event for ClusterEvent {
@@ -196,6 +201,7 @@ impl Event for ClusterEvent {
             What::Input { row, digest } => (15, row, digest),
             What::Leads { component, life } => (16, component as u32, life),
             What::KubeletUp { machine, process } => (17, machine, process),
+            What::Cloud(row) => (18, row, 0),
         };
         Signature { kind, ids: [a, b, 0] }
     }

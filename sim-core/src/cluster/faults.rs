@@ -98,10 +98,19 @@ impl World {
         let config = self.config.clone();
         let injection = &self.injections[index as usize];
         let fault = &config.faults[injection.fault];
-        let machines = self.targets(injection.target.as_ref());
-        let end = match &injection.timing {
-            Timing::At(_, duration) => duration.map(|duration| now + duration),
-            Timing::Random { entity, mttr, .. } => {
+        let mut machines = self.targets(injection.target.as_ref());
+        if let FaultType::SpotReclaim { .. } = fault.kind {
+            let named = matches!(injection.target, Some(Target::Node(_) | Target::Pool(_)));
+            machines.retain(|&machine| self.is_reclaimable(machine, named));
+            if machines.is_empty() {
+                return self.strike_again_unless_gone(now, index);
+            }
+        }
+        let end = match (&injection.timing, fault.kind) {
+            // From the notice to the end of the machines.
+            (_, FaultType::SpotReclaim { notice }) => Some(now + notice),
+            (Timing::At(_, duration), _) => duration.map(|duration| now + duration),
+            (Timing::Random { entity, mttr, .. }, _) => {
                 Some(now + mttr.draw(&mut self.streams.of(*entity, Purpose::RepairTime, injection.strikes)))
             }
         };
@@ -137,6 +146,11 @@ impl World {
                 self.machine_truth_changed(now, Some(index));
             }
             FaultType::SlowRegistry(slowdown) => self.runtimes.registry_slowdown = slowdown,
+            FaultType::SpotReclaim { .. } => {
+                for &machine in &machines {
+                    self.interrupt(now, machine, cause);
+                }
+            }
         }
         if let Some(end) = end {
             self.plan(end, What::FaultEnd(index), cause);
@@ -176,8 +190,55 @@ impl World {
                 self.machine_truth_changed(now, None);
             }
             FaultType::SlowRegistry(_) => self.runtimes.registry_slowdown = Ratio::new(1, 1),
+            FaultType::SpotReclaim { .. } => {
+                for &machine in &machines {
+                    self.reclaim(now, machine, cause);
+                }
+            }
         }
-        self.plan_strike(now, index);
+        self.strike_again_unless_gone(now, index);
+    }
+
+    /// A machine that was reclaimed is not there to be reclaimed again.
+    fn strike_again_unless_gone(&mut self, now: SimTime, index: u32) {
+        let injection = &self.injections[index as usize];
+        let kind = self.config.faults[injection.fault].kind;
+        let gone = matches!(kind, FaultType::SpotReclaim { .. })
+            && matches!(injection.target, Some(Target::Node(_)))
+            && self.targets(injection.target.as_ref()).is_empty();
+        if !gone {
+            self.plan_strike(now, index);
+        }
+    }
+
+    /// A machine that joins during the run can be reclaimed at random like those of the start.
+    pub(super) fn plan_reclaims_of(&mut self, now: SimTime, machine: u32) {
+        if self.config.faults.is_empty() {
+            return;
+        }
+        let config = self.config.clone();
+        let spec = &self.machines.get(machine).spec;
+        let (name, pool) = (spec.name, spec.pool);
+        for (fault, injection) in config.faults.iter().enumerate() {
+            let of_pool = injection.target == Some(Target::Pool(pool));
+            let FaultTiming::Random { mtbf, mttr } = &injection.timing else { continue };
+            if !of_pool || !matches!(injection.kind, FaultType::SpotReclaim { .. }) {
+                continue;
+            }
+            let target = Some(Target::Node(name));
+            let entity = target_entity(injection.name, target.as_ref());
+            let (Ok(mtbf), Ok(mttr)) = (mtbf.sampler(), mttr.sampler()) else { continue };
+            let timing = Timing::Random { entity, mtbf, mttr };
+            self.injections.push(Injection {
+                fault,
+                machines: Vec::new(),
+                target,
+                timing,
+                strikes: 0,
+                row: None,
+            });
+            self.plan_strike(now, (self.injections.len() - 1) as u32);
+        }
     }
 
     /// The machines that a target names and that are there now.
@@ -229,6 +290,7 @@ impl World {
                 FaultType::KubeletCrash => "KubeletCrash",
                 FaultType::Partition => "Partition",
                 FaultType::SlowRegistry(_) => "SlowRegistry",
+                FaultType::SpotReclaim { .. } => "SpotReclaim",
             }),
             message: target,
             cause: None,

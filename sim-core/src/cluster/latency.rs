@@ -23,6 +23,8 @@ pub(crate) struct Latencies {
     pub(crate) container_stop: Sampler,
     pub(crate) proxy_sync: Sampler,
     pub(crate) node_boot: Sampler,
+    pub(crate) cloud_api: Sampler,
+    pub(crate) node_deletion: Sampler,
 }
 
 /// Compressed images grow by this factor (in tenths) when they are unpacked.
@@ -53,6 +55,8 @@ impl Latencies {
             container_stop: span("containerStop", &model.container_stop)?,
             proxy_sync: span("proxySync", &model.proxy_sync)?,
             node_boot: span("nodeBoot", &model.node_boot)?,
+            cloud_api: span("cloudApi", &model.cloud_api)?,
+            node_deletion: span("nodeDeletion", &model.node_deletion)?,
         })
     }
 

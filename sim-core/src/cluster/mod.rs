@@ -10,6 +10,7 @@ mod actions;
 pub mod arrivals;
 mod availability;
 mod behaviour;
+mod cloud;
 mod components;
 pub mod config;
 mod endpoints;

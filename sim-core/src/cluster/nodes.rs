@@ -38,6 +38,7 @@ impl World {
     /// A new machine is switched on and boots.
     pub(super) fn order_machine(&mut self, now: SimTime, spec: Arc<NodeSpec>, cause: Cause) -> u32 {
         let machine = self.place_machine(spec);
+        self.plan_reclaims_of(now, machine);
         self.boot(now, machine, cause);
         machine
     }
@@ -48,7 +49,7 @@ impl World {
         let entity = machine_entity(state.spec.name);
         let boot = state.boot;
         let span = self.latencies.node_boot.draw(&mut self.streams.of(entity, Purpose::Boot, boot));
-        self.recorder.machines[machine as usize].uptime.set(now, 1);
+        self.powered(now, machine, true);
         self.plan(now + span, What::Booted(machine), cause);
     }
 
@@ -59,7 +60,7 @@ impl World {
             return;
         }
         state.powered = true;
-        self.recorder.machines[machine as usize].uptime.set(now, 1);
+        self.powered(now, machine, true);
         match self.machines.get(machine).kubelet_outages {
             0 => self.begin_kubelet(now, machine, cause),
             _ => self.machines.get_mut(machine).kubelet = KubeletState::Stopped,
@@ -119,7 +120,7 @@ impl World {
         state.memory_look_at = None;
         let name = state.spec.name;
         self.cease_heartbeat(now, machine, cause);
-        self.recorder.machines[machine as usize].uptime.set(now, 0);
+        self.powered(now, machine, false);
         self.kubelets.crash_node(now, name);
         for pod in self.pods_of[machine as usize].clone() {
             self.runtimes.kill_pod(pod);
@@ -135,15 +136,28 @@ impl World {
         }
     }
 
-    /// The machine and its Node object go away for good.
-    pub(super) fn retire_machine(&mut self, now: SimTime, machine: u32, cause: Cause) {
+    /// A machine costs money from now on, or no longer.
+    pub(super) fn powered(&mut self, now: SimTime, machine: u32, on: bool) {
+        let price = self.machines.get(machine).spec.micro_usd_per_hour;
+        self.recorder.powered(now, machine, on, price);
+    }
+
+    /// The machine goes away for good. Its Node object stays until somebody takes it away.
+    pub(super) fn stop_machine(&mut self, now: SimTime, machine: u32, cause: Cause) {
         self.lose_power(now, machine, cause);
+        // It may have been booting.
+        self.powered(now, machine, false);
         let state = self.machines.get_mut(machine);
         state.present = false;
-        let (name, node) = (state.spec.name, state.node);
+        let name = state.spec.name;
         self.kubelets.remove_node(name);
         self.machine_truth_changed(now, None);
-        if let Some(id) = node {
+    }
+
+    /// The machine and its Node object go away for good.
+    pub(super) fn retire_machine(&mut self, now: SimTime, machine: u32, cause: Cause) {
+        self.stop_machine(now, machine, cause);
+        if let Some(id) = self.machines.get(machine).node {
             let target = seatrial_api::object::ObjectRef { kind: seatrial_api::object::Kind::Node, id };
             let request = seatrial_api::request::Request::delete(target);
             self.send(now, super::world::Client::Operator, seatrial_api::machine::NO_REPLY, request, cause);

@@ -194,6 +194,9 @@ impl World {
             let offered = &node.allocatable.amounts;
             self.recorder.allocatable(now, sign * offered.cpu.0, sign * offered.memory.0);
         }
+        if !is_ready && change != Change::Deleted {
+            self.look_for_machine(now, id, machine, cause);
+        }
         let reason = node_change(old.as_deref(), node, change);
         let cause = match reason {
             Some(reason) => {

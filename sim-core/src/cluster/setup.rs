@@ -75,7 +75,9 @@ pub(super) fn build(mut config: ClusterConfig) -> Result<World, SetupError> {
     let behaviours = Behaviours::new(&config.profiles, &config.images).map_err(SetupError::Distribution)?;
     let scheduler = Scheduler::new(config.scheduler.clone()).map_err(SetupError::Scheduler)?;
     let controllers = ControllerManager::new(controller_config(&config));
+    let autoscaler = super::cloud::autoscaler(&config).map_err(SetupError::Scheduler)?;
     let mut world = World::new(Parts {
+        autoscaler,
         api: ApiServer::new(config.version, config.seed),
         scheduler,
         controllers,
@@ -142,6 +144,7 @@ impl World {
         let now = SimTime::ZERO;
         self.tell_scheduler(now, Input::Watch(event), Cause::NONE);
         self.tell_controllers(now, Input::Watch(event), Cause::NONE);
+        self.tell_autoscaler(now, Input::Watch(event), Cause::NONE);
         match &event.object {
             Object::Pod(pod) if pod.node.is_some() && pod.status.phase == PodPhase::Running => {
                 self.runtimes.adopt_running(pod);
@@ -212,7 +215,7 @@ impl World {
         let (spec, node) = (state.spec.clone(), state.node);
         let Some(id) = node else { return };
         let Some(object) = self.api.typed::<Node>(id).cloned() else { return };
-        self.recorder.machines[machine as usize].uptime.set(SimTime::ZERO, 1);
+        self.powered(SimTime::ZERO, machine, true);
         let config = self.kubelet_config(&spec);
         self.with_kubelets(SimTime::ZERO, Cause::NONE, |kubelets, effects| {
             kubelets.start_node(SimTime::ZERO, object, config, effects);

@@ -40,6 +40,10 @@ pub(crate) enum Purpose {
     MemoryLook,
     LeaderRetry,
     KubeletStart,
+    AutoscalerWatch,
+    CloudApi,
+    StockOut,
+    NodeDeletion,
 }
 
 /// The streams of one run.

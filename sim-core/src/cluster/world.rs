@@ -17,11 +17,13 @@ use seatrial_api::request::{ApiError, Reply, Request, WatchEvent};
 use seatrial_api::runtime::RuntimeReport;
 use seatrial_api::store::ApiServer;
 use seatrial_api::units::SimTime;
+use seatrial_autoscaler::{Autoscaler, Timer as AutoscalerTimer};
 use seatrial_controllers::{ControllerManager, ControllerTimer};
 use seatrial_node::{Kubelets, Timer as KubeletTimer};
 use seatrial_scheduler::{Scheduler, Timer as SchedulerTimer};
 
 use super::availability::Availability;
+use super::cloud::Cloud;
 use super::components::Masters;
 use super::config::ClusterConfig;
 use super::event::{Cause, ClusterEvent, WATCHERS, Watcher, Watchers, What};
@@ -47,6 +49,8 @@ pub(super) enum Client {
     Unsent,
     Operator,
     Workload,
+    Autoscaler,
+    Cloud,
 }
 
 /// A request on its way.
@@ -72,6 +76,7 @@ pub(super) enum MachineTimer {
     Scheduler(SchedulerTimer),
     Controllers(ControllerTimer),
     Kubelets(KubeletTimer),
+    Autoscaler(AutoscalerTimer),
     /// One of a component that has crashed.
     Lapsed,
 }
@@ -92,6 +97,9 @@ pub(super) struct World {
     pub(super) scheduler: Scheduler,
     pub(super) controllers: ControllerManager,
     pub(super) kubelets: Kubelets,
+    /// Absent where nobody scales the cluster.
+    pub(super) autoscaler: Option<Box<Autoscaler>>,
+    pub(super) cloud: Cloud,
     pub(super) machines: Machines,
     /// The machines of the kubelets by their numbers, as far as they were looked up.
     pub(super) kubelet_machines: Vec<Option<u32>>,
@@ -137,6 +145,7 @@ pub(super) struct Buffers {
     scheduler: Lent<Effects<SchedulerTimer>>,
     controllers: Lent<Effects<ControllerTimer>>,
     kubelets: Lent<Effects<KubeletTimer>>,
+    autoscaler: Lent<Effects<AutoscalerTimer>>,
     events: Vec<WatchEvent>,
 }
 
@@ -166,6 +175,7 @@ pub(super) struct Parts {
     pub(super) scheduler: Scheduler,
     pub(super) controllers: ControllerManager,
     pub(super) kubelets: Kubelets,
+    pub(super) autoscaler: Option<Box<Autoscaler>>,
     pub(super) runtimes: Runtimes,
     pub(super) latencies: Latencies,
 }
@@ -176,7 +186,9 @@ impl World {
         let explain = config.recording == super::config::Recording::Full;
         World {
             usage: Usage::new(&parts.runtimes.behaviours),
-            audiences: std::array::from_fn(|kind| audience(Kind::ALL[kind], &parts.scheduler)),
+            audiences: std::array::from_fn(|kind| {
+                audience(Kind::ALL[kind], &parts.scheduler, parts.autoscaler.as_deref())
+            }),
             streams: Streams::new(config.seed),
             recorder: Recorder::new(config.recording, config.duration),
             masters: Masters::default(),
@@ -186,6 +198,8 @@ impl World {
             scheduler: parts.scheduler,
             controllers: parts.controllers,
             kubelets: parts.kubelets,
+            autoscaler: parts.autoscaler,
+            cloud: Cloud::new(&config),
             machines: Machines::default(),
             kubelet_machines: Vec::new(),
             pods_of: Vec::new(),
@@ -207,6 +221,7 @@ impl World {
                 scheduler: Lent::new(Effects::new(explain)),
                 controllers: Lent::new(Effects::new(explain)),
                 kubelets: Lent::new(Effects::new(explain)),
+                autoscaler: Lent::new(Effects::new(explain)),
                 events: Vec::new(),
             },
             config,
@@ -237,6 +252,7 @@ impl World {
                 MachineTimer::Controllers(timer) => self.tell_controllers(now, Input::Timer(timer), cause),
                 MachineTimer::Kubelets(timer) => self.tell_kubelets(now, Input::Timer(timer), cause),
                 MachineTimer::Lapsed => {}
+                MachineTimer::Autoscaler(timer) => self.tell_autoscaler(now, Input::Timer(timer), cause),
             },
             What::Report(row) => {
                 let report = self.reports.take(row);
@@ -255,6 +271,7 @@ impl World {
             What::Leads { component, life } => self.leads(now, component, life, cause),
             What::KubeletUp { machine, process } => self.kubelet_up(now, machine, process, cause),
             What::Arrival(position) => self.arrive(now, position),
+            What::Cloud(row) => self.cloud_step(now, row, cause),
         }
     }
 
@@ -270,6 +287,19 @@ impl World {
         self.controllers.handle(now, input, &mut effects);
         self.carry_out(now, Some(Client::Controllers), &mut effects, MachineTimer::Controllers, cause);
         self.buffers.controllers.give_back(effects);
+    }
+
+    pub(super) fn tell_autoscaler(&mut self, now: SimTime, input: Input<'_, AutoscalerTimer>, cause: Cause) {
+        let Some(autoscaler) = &mut self.autoscaler else { return };
+        let mut effects = self.buffers.autoscaler.lend();
+        autoscaler.handle(now, input, &mut effects);
+        let asked = std::mem::take(&mut effects.cloud);
+        let client = Some(Client::Autoscaler);
+        let cause = self.carry_out(now, client, &mut effects, MachineTimer::Autoscaler, cause);
+        self.buffers.autoscaler.give_back(effects);
+        for request in asked {
+            self.ask_cloud(now, request, cause);
+        }
     }
 
     pub(super) fn tell_kubelets(&mut self, now: SimTime, input: Input<'_, KubeletTimer>, cause: Cause) {
@@ -290,7 +320,7 @@ impl World {
     }
 
     /// Carries out the effects of a component. The kubelets are many clients: `client` is `None`
-    /// for them, and each request finds its own.
+    /// for them, and each request finds its own. Returns the cause of what follows.
     fn carry_out<T: Copy>(
         &mut self,
         now: SimTime,
@@ -298,9 +328,9 @@ impl World {
         effects: &mut Effects<T>,
         timer: impl Fn(T) -> MachineTimer,
         cause: Cause,
-    ) {
+    ) -> Cause {
         if effects.is_empty() {
-            return;
+            return cause;
         }
         // What follows from an input follows from the last decision that was made about it.
         let mut last_decision = None;
@@ -332,6 +362,7 @@ impl World {
             self.run(now, machine, command, cause);
         }
         effects.clear();
+        cause
     }
 
     /// Which kubelet sends a request. It is told by the token and not by the object, which may be
@@ -422,7 +453,8 @@ impl World {
             Client::Scheduler => self.tell_scheduler(now, Input::Reply { token, reply: &reply }, cause),
             Client::Controllers => self.tell_controllers(now, Input::Reply { token, reply: &reply }, cause),
             Client::Kubelet(_) => self.tell_kubelets(now, Input::Reply { token, reply: &reply }, cause),
-            Client::Operator | Client::Workload | Client::Departed | Client::Unsent => {}
+            Client::Autoscaler => self.tell_autoscaler(now, Input::Reply { token, reply: &reply }, cause),
+            Client::Operator | Client::Workload | Client::Cloud | Client::Departed | Client::Unsent => {}
         }
     }
 
@@ -469,8 +501,10 @@ impl World {
         // Those whom it reaches at the same instant are told in one event.
         let mut together: Option<(SimTime, Watchers)> = None;
         for watcher in self.audiences[kind as usize].iter() {
-            let stream = |purpose| self.streams.of(entity, purpose, nth << 2 | watcher as u32);
-            let mut latency = self.latencies.watch.draw_from(|| stream(Purpose::Watch));
+            let stream = |purpose| self.streams.of(entity, purpose, nth << 2 | watcher as u32 & 3);
+            let purpose =
+                if watcher == Watcher::Autoscaler { Purpose::AutoscalerWatch } else { Purpose::Watch };
+            let mut latency = self.latencies.watch.draw_from(|| stream(purpose));
             if watcher == Watcher::Proxies {
                 latency += self.latencies.proxy_sync.draw_from(|| stream(Purpose::ProxySync));
             }
@@ -535,6 +569,7 @@ impl World {
                 Watcher::Controllers => self.tell_controllers(now, Input::Watch(event), cause),
                 Watcher::Kubelets => self.tell_kubelets(now, Input::Watch(event), cause),
                 Watcher::Proxies => self.proxies_synced(now, event),
+                Watcher::Autoscaler => self.tell_autoscaler(now, Input::Watch(event), cause),
             }
         }
         self.arrived(row, pending, watchers.len());
@@ -583,7 +618,7 @@ impl World {
 }
 
 /// Who watches a kind.
-fn audience(kind: Kind, scheduler: &Scheduler) -> Watchers {
+fn audience(kind: Kind, scheduler: &Scheduler, autoscaler: Option<&Autoscaler>) -> Watchers {
     let mut watchers = Watchers::default();
     for watcher in Watcher::ALL {
         let watches = match watcher {
@@ -591,6 +626,7 @@ fn audience(kind: Kind, scheduler: &Scheduler) -> Watchers {
             Watcher::Scheduler => scheduler.watches(kind),
             Watcher::Kubelets => matches!(kind, Kind::ConfigMap | Kind::Secret | Kind::PersistentVolumeClaim),
             Watcher::Proxies => kind == Kind::EndpointSlice,
+            Watcher::Autoscaler => autoscaler.is_some_and(|one| one.watches(kind)),
         };
         if watches {
             watchers.insert(watcher);

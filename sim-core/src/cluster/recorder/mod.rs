@@ -46,6 +46,8 @@ pub(crate) struct MachineRecord {
     pub(crate) cpu_used: Integral,
     pub(crate) memory_used: Integral,
     pub(crate) uptime: Integral,
+    /// Whether it costs money now.
+    billed: bool,
     pub(crate) ready: Integral,
     pub(crate) pods: u32,
     pub(crate) pods_max: u32,
@@ -76,6 +78,8 @@ pub(crate) struct Recorder {
     nodes_ready: i64,
     cpu_allocatable: i64,
     memory_allocatable: i64,
+    /// What the machines that run cost, in millionths of a dollar per hour.
+    micro_usd_per_hour: i64,
 }
 
 impl Recorder {
@@ -100,6 +104,7 @@ impl Recorder {
             nodes_ready: 0,
             cpu_allocatable: 0,
             memory_allocatable: 0,
+            micro_usd_per_hour: 0,
         }
     }
 
@@ -215,6 +220,19 @@ impl Recorder {
     /// A machine joined: a record for it.
     pub(crate) fn add_machine(&mut self) {
         self.machines.push(MachineRecord::default());
+    }
+
+    /// A machine is switched on or off: it costs so much while it is on.
+    pub(crate) fn powered(&mut self, now: SimTime, machine: u32, on: bool, micro_usd_per_hour: u64) {
+        let record = &mut self.machines[machine as usize];
+        record.uptime.set(now, i64::from(on));
+        if record.billed != on && micro_usd_per_hour > 0 {
+            record.billed = on;
+            let price = i64::try_from(micro_usd_per_hour).unwrap_or(i64::MAX);
+            self.micro_usd_per_hour += if on { price } else { -price };
+            let dollars = self.micro_usd_per_hour as f64 / 1e6;
+            self.object_gauge(now, Metric::CostUsdPerHour, Symbol::empty(), dollars);
+        }
     }
 
     /// What the node offers began or ceased to count.
