@@ -9,6 +9,7 @@ use crate::labels::{Labels, Operator, Selector};
 use crate::meta::ObjectMeta;
 use crate::object::{Kind, Object};
 use crate::pod::{ConditionStatus, Pod, PodConditionType, PodReason, PodStatus};
+use crate::policy::PriorityClass;
 use crate::request::{ApiError, ErrorReason, Reply, WatchEvent};
 use crate::service::ServiceType;
 use crate::storage::{
@@ -132,7 +133,8 @@ impl ApiServer {
     ) -> Result<(), ApiError> {
         match object {
             Object::Pod(pod) => {
-                let spec = affinity::merge_label_keys(&self.admit_spec(&pod.spec)?, &pod.meta.labels);
+                let admitted = self.admit_spec(&pod.spec).map_err(|error| refused(&pod.meta.name, error))?;
+                let spec = affinity::merge_label_keys(&admitted, &pod.meta.labels);
                 prepare_pod(now, Arc::make_mut(pod), spec);
             }
             Object::ReplicaSet(set) => Arc::make_mut(set).status = Default::default(),
@@ -143,6 +145,7 @@ impl ApiServer {
             Object::PodDisruptionBudget(budget) => Arc::make_mut(budget).status = Default::default(),
             Object::HorizontalPodAutoscaler(hpa) => Arc::make_mut(hpa).status = Default::default(),
             Object::Namespace(namespace) => Arc::make_mut(namespace).terminating = false,
+            Object::PriorityClass(class) if class.global_default => self.check_default(&class.meta.name)?,
             Object::Service(_) => self.allocate_service(object)?,
             Object::PersistentVolumeClaim(claim) => {
                 let volume = bind_claim(now, Arc::make_mut(claim));
@@ -156,6 +159,19 @@ impl ApiServer {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Of all priority classes one can be the default.
+    fn check_default(&self, name: &str) -> Result<(), ApiError> {
+        let Some(other) = self.list_typed::<PriorityClass>().find(|class| class.global_default) else {
+            return Ok(());
+        };
+        let message = format!(
+            "{} \"{name}\" is forbidden: PriorityClass {} is already marked as default. Only one default can exist",
+            Kind::PriorityClass.qualified_plural(),
+            other.meta.name
+        );
+        Err(ApiError::new(ErrorReason::Forbidden, message))
     }
 
     /// A virtual IP and node ports for a Service.
@@ -218,6 +234,12 @@ impl ApiServer {
                 ApiError::new(ErrorReason::InternalError, "failed to allocate a nodePort: range is full")
             })
     }
+}
+
+/// What admission has against a pod.
+fn refused(name: &str, error: ApiError) -> ApiError {
+    let message = format!("pods \"{name}\" is forbidden: {}", error.message);
+    ApiError { message, ..error }
 }
 
 /// An IPv4 address as text.

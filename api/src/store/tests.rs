@@ -94,7 +94,7 @@ fn a_missing_namespace_and_an_unknown_priority_class_are_refused() {
         server.handle(SimTime::ZERO, Request::Create(Object::Pod(plain)), &mut Vec::new()).unwrap_err();
     assert_eq!(
         (error.reason, error.message.as_str()),
-        (ErrorReason::Forbidden, "no PriorityClass with name gold was found")
+        (ErrorReason::Forbidden, "pods \"web-0\" is forbidden: no PriorityClass with name gold was found")
     );
 }
 

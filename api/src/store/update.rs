@@ -6,6 +6,7 @@ use super::ApiServer;
 use super::create::has_generation;
 use crate::meta::{MetaExtra, ObjectMeta};
 use crate::object::{Kind, Object};
+use crate::pod::PodSpec;
 use crate::request::{ApiError, ErrorReason, Reply, Subresource, WatchEvent};
 use crate::units::SimTime;
 
@@ -199,7 +200,7 @@ fn merge_main(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
             new.node = old.node;
             new.target_node = old.target_node;
             new.status = old.status.clone();
-            new.spec = old.spec.clone();
+            new.spec = merge_pod_spec(&old.spec, &new.spec);
         }
         (Object::ReplicaSet(old), Object::ReplicaSet(new)) => {
             immutable(Kind::ReplicaSet, &old.meta, old.selector == new.selector)?;
@@ -270,6 +271,28 @@ fn merge_main(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
         _ => {}
     }
     Ok(next)
+}
+
+/// What a write may change of a pod's specification: images, its deadline, more tolerations; while it
+/// is gated also its gates, which can only be taken away, and the nodes that it may go to.
+fn merge_pod_spec(old: &Arc<PodSpec>, new: &PodSpec) -> Arc<PodSpec> {
+    let mut next = PodSpec::clone(old);
+    next.active_deadline_seconds = new.active_deadline_seconds;
+    for (container, other) in next.containers.iter_mut().zip(&new.containers) {
+        container.image = other.image;
+    }
+    for (container, other) in next.init_containers.iter_mut().zip(&new.init_containers) {
+        container.image = other.image;
+    }
+    let added = new.tolerations.iter().filter(|toleration| !old.tolerations.contains(toleration));
+    next.tolerations = old.tolerations.iter().chain(added).cloned().collect();
+    if !old.scheduling_gates.is_empty() {
+        let kept = old.scheduling_gates.iter().filter(|gate| new.scheduling_gates.contains(gate));
+        next.scheduling_gates = kept.copied().collect();
+        next.node_selector = new.node_selector.clone();
+        next.affinity = new.affinity.clone();
+    }
+    if next == **old { old.clone() } else { Arc::new(next.sealed()) }
 }
 
 /// A write to the status: the specification and the metadata stay, but for a Deployment's

@@ -51,6 +51,8 @@ enum Stage {
     Reread,
     /// The dependents are being let go.
     Orphan,
+    /// It is being read, so that its finalizer can be taken away.
+    Finalizer(&'static str),
     /// The last request of the sync.
     Last,
 }
@@ -112,7 +114,7 @@ impl GarbageCollector {
         let release = |target| Request::Patch { target, patch: Patch::RemoveOwners(vec![uid]) };
         let requests: Vec<Request> = dependents.into_iter().map(release).collect();
         if requests.is_empty() {
-            return take_finalizer(object.object_ref(), FINALIZER_ORPHAN, sync);
+            return read_for_finalizer(object, FINALIZER_ORPHAN, sync);
         }
         Next::batch(Mode::Parallel, requests)
     }
@@ -258,7 +260,7 @@ impl GarbageCollector {
                 self.enqueue(cx, Item::Object(dependent.object_ref()));
             }
         }
-        if blocked { Next::Done } else { take_finalizer(target, FINALIZER_FOREGROUND, sync) }
+        if blocked { Next::Done } else { read_for_finalizer(&object, FINALIZER_FOREGROUND, sync) }
     }
 
     /// The deletion was answered.
@@ -324,7 +326,12 @@ impl Controller for GarbageCollector {
                 if replies.iter().flatten().any(is_failure) {
                     return Next::Retry;
                 }
-                take_finalizer(target, FINALIZER_ORPHAN, sync)
+                let Some(object) = cx.caches.object(target) else { return Next::Done };
+                read_for_finalizer(&object, FINALIZER_ORPHAN, sync)
+            }
+            (Stage::Finalizer(finalizer), _, Some(Ok(owner))) => take_finalizer(owner, finalizer, sync),
+            (Stage::Finalizer(_), _, Some(Err(error))) if error.reason != ErrorReason::NotFound => {
+                Next::Retry
             }
             _ => Next::Done,
         }
@@ -346,10 +353,20 @@ fn read(identity: &Identity) -> Option<Request> {
     Some(Request::Get { kind, namespace: identity.namespace, name: identity.name.clone() })
 }
 
-fn take_finalizer(target: ObjectRef, finalizer: &str, sync: &mut Sync) -> Next {
+/// Reads an owner whose dependents hold it up no longer.
+fn read_for_finalizer(object: &Object, finalizer: &'static str, sync: &mut Sync) -> Next {
+    sync.stage = Stage::Finalizer(finalizer);
+    read(&identity_of(object)).map_or_else(|| take_finalizer(object, finalizer, sync), Next::send)
+}
+
+fn take_finalizer(owner: &Object, finalizer: &str, sync: &mut Sync) -> Next {
     sync.stage = Stage::Last;
-    let patch = Patch::RemoveFinalizers(vec![Symbol::new(finalizer)]);
-    Next::send(Request::Patch { target, patch })
+    let finalizer = Symbol::new(finalizer);
+    if !owner.meta().finalizers().contains(&finalizer) {
+        return Next::Done;
+    }
+    let patch = Patch::RemoveFinalizers(vec![finalizer]);
+    Next::send(Request::Patch { target: owner.object_ref(), patch })
 }
 
 fn delete(

@@ -1,7 +1,9 @@
 //! The namespace controller (upstream `pkg/controller/namespace`): empties a
 //! namespace that is going away, pods first, and lets it go when nothing is left.
 //!
-//! Model: what is in the namespace is taken from the caches, where upstream lists each resource.
+//! Model: what is in the namespace is taken from the caches, where upstream lists each resource, and
+//! deleted by one request after another, where upstream asks for a collection whose objects the server
+//! deletes one after another.
 
 mod plan;
 
@@ -75,7 +77,7 @@ impl NamespaceController {
         }
         sync.stage = Stage::Pods;
         sync.estimate = grace_estimate(pods.iter().map(|pod| &***pod), cx.now - deletion.at);
-        Next::batch(Mode::Parallel, pods.into_iter().map(|pod| delete(&Object::Pod(pod.clone()))).collect())
+        Next::batch(Mode::EachInTurn, pods.into_iter().map(|pod| delete(&Object::Pod(pod.clone()))).collect())
     }
 
     fn delete_others(&self, cx: &Context<'_>, sync: &mut Sync) -> Next {
@@ -85,7 +87,7 @@ impl NamespaceController {
         if objects.is_empty() {
             return self.write_conditions(cx, sync, false);
         }
-        Next::batch(Mode::Parallel, objects.iter().map(delete).collect())
+        Next::batch(Mode::EachInTurn, objects.iter().map(delete).collect())
     }
 
     /// Pods were deleted: while some are left, nothing else is touched.

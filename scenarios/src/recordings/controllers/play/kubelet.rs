@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 use seatrial_api::container::Container;
+use seatrial_api::machine::NO_REPLY;
 use seatrial_api::meta::Uid;
 use seatrial_api::object::{Kind, ObjectRef};
 use seatrial_api::pod::{
@@ -16,12 +17,14 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
 use super::super::scenario::span;
-use super::{Play, What};
+use super::{ANSWERED, Client, Play, SERVED, What};
 
 /// What the kubelet's annotations begin with.
 const PREFIX: &str = "fake-kubelet/";
 /// The index of a pod in its Job.
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+/// From an answer to what follows from it: the script is no compiled program.
+const PAUSE: Span = Span::from_millis(5);
 /// What an evicted pod says.
 const EVICTED: &str = "The node was low on resource: memory. ";
 
@@ -33,6 +36,7 @@ pub(super) enum KubeletTimer {
     End { pod: u32, code: i32 },
     Restart(u32),
     Terminate(u32),
+    Remove(u32),
 }
 
 /// What the kubelet remembers.
@@ -43,6 +47,8 @@ pub(super) struct Kubelet {
     terminating: BTreeMap<u32, u32>,
     /// When the pod that was bound last starts.
     last_start: Option<SimTime>,
+    /// When its last request is answered: it asks one thing after another.
+    free_at: Option<SimTime>,
     /// How many pods of an owner were started.
     started: BTreeMap<Uid, u32>,
     /// Nodes on which nothing happens.
@@ -69,7 +75,8 @@ impl KubeletTimer {
             | KubeletTimer::Ready(pod)
             | KubeletTimer::End { pod, .. }
             | KubeletTimer::Restart(pod)
-            | KubeletTimer::Terminate(pod) => pod,
+            | KubeletTimer::Terminate(pod)
+            | KubeletTimer::Remove(pod) => pod,
         }
     }
 }
@@ -152,14 +159,13 @@ impl Play<'_> {
         match timer {
             KubeletTimer::Start(_) => self.kubelet_starts(&pod),
             KubeletTimer::Ready(_) if pod.is_active() => {
-                self.kubelet_writes(&pod, running(&pod, true, None), self.now)
+                self.kubelet_writes(&pod, running(&pod, true, None));
             }
-            KubeletTimer::Ready(_) => {}
-            KubeletTimer::End { code, .. } => {
-                if pod.is_active() {
-                    self.kubelet_writes(&pod, Ending::with(code).into(), self.now);
-                }
+            KubeletTimer::End { code, .. } if pod.is_active() => {
+                self.kubelet_writes(&pod, Ending::with(code).into());
             }
+            KubeletTimer::Ready(_) | KubeletTimer::End { .. } => {}
+            KubeletTimer::Remove(_) => self.kubelet_removes(&pod),
             KubeletTimer::Restart(_) => self.kubelet_restarts(&pod),
             KubeletTimer::Terminate(_) => self.kubelet_terminates(&pod),
         }
@@ -172,18 +178,18 @@ impl Play<'_> {
         let id = pod.meta.id;
         let never = told_true(pod, "never-ready");
         let ready_after = told_span(pod, "ready-after");
-        self.kubelet_writes(pod, running(pod, !never && ready_after.is_none(), None), self.now);
+        let started = self.kubelet_writes(pod, running(pod, !never && ready_after.is_none(), None));
         if let Some(after) = ready_after.filter(|_| !never) {
-            self.queue.push(self.now + after, What::Kubelet(KubeletTimer::Ready(id)));
+            self.queue.push(started + after, What::Kubelet(KubeletTimer::Ready(id)));
         }
         let owner = pod.meta.controller().map_or(pod.meta.uid, |owner| owner.uid);
         let number = self.kubelet.started.entry(owner).or_default();
         *number += 1;
         if let Some((after, code)) = ending(pod, *number) {
-            self.queue.push(self.now + after, What::Kubelet(KubeletTimer::End { pod: id, code }));
+            self.queue.push(started + after, What::Kubelet(KubeletTimer::End { pod: id, code }));
         }
         if let Some(every) = told_span(pod, "restart-every") {
-            self.queue.push(self.now + every, What::Kubelet(KubeletTimer::Restart(id)));
+            self.queue.push(started + every, What::Kubelet(KubeletTimer::Restart(id)));
         }
     }
 
@@ -192,23 +198,28 @@ impl Play<'_> {
             return;
         }
         let restarts = pod.status.restarts() + 1;
-        self.kubelet_writes(pod, running(pod, true, Some(restarts)), self.now);
+        let restarted = self.kubelet_writes(pod, running(pod, true, Some(restarts)));
         if let Some(every) = told_span(pod, "restart-every").filter(|every| *every > Span::ZERO) {
-            self.queue.push(self.now + every, What::Kubelet(KubeletTimer::Restart(pod.meta.id)));
+            self.queue.push(restarted + every, What::Kubelet(KubeletTimer::Restart(pod.meta.id)));
         }
     }
 
     /// The grace of a pod is over: it ends, and then its object goes.
     fn kubelet_terminates(&mut self, pod: &Pod) {
+        let mut ended = self.now;
         if !pod.status.phase.is_terminal() {
             let never_started = pod.status.phase == PodPhase::Pending;
             let code = told_number(pod, "term-exit").map_or(0, |code| code as i32);
             let ending = Ending::with(if never_started { 1 } else { code });
-            self.kubelet_writes(pod, ending.into(), self.now);
+            ended = self.kubelet_writes(pod, ending.into());
         }
+        self.queue.push(ended, What::Kubelet(KubeletTimer::Remove(pod.meta.id)));
+    }
+
+    fn kubelet_removes(&mut self, pod: &Pod) {
         let target = ObjectRef { kind: Kind::Pod, id: pod.meta.id };
         let options = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
-        self.send(Request::Delete { target, options });
+        self.kubelet_asks(Request::Delete { target, options });
     }
 
     /// What an action makes the kubelet say of a pod at once.
@@ -221,14 +232,26 @@ impl Play<'_> {
             "evict" => Shown { evicted: true, ..Ending::with(1).into() },
             _ => Ending::with(1).into(),
         };
-        self.kubelet_writes(&pod, shown, self.now);
+        self.kubelet_writes(&pod, shown);
     }
 
-    fn kubelet_writes(&mut self, pod: &Pod, shown: Shown, now: SimTime) {
-        if !pod.status.phase.is_terminal() {
-            let status = status(pod, &shown, now);
-            self.send(Request::patch_pod(pod.meta.id, Patch::PodStatus(Box::new(status))));
+    /// Writes what a pod is like. When the script goes on.
+    fn kubelet_writes(&mut self, pod: &Pod, shown: Shown) -> SimTime {
+        if pod.status.phase.is_terminal() {
+            return self.now;
         }
+        // Times of the API have whole seconds.
+        let status = status(pod, &shown, self.now.truncate_to_second());
+        self.kubelet_asks(Request::patch_pod(pod.meta.id, Patch::PodStatus(Box::new(status))))
+    }
+
+    /// Asks for something as soon as all that was asked before is answered. When the script goes on.
+    fn kubelet_asks(&mut self, request: Request) -> SimTime {
+        let at = self.kubelet.free_at.map_or(self.now, |free| free.max(self.now));
+        let answered = at + SERVED + ANSWERED;
+        self.kubelet.free_at = Some(answered);
+        self.queue.push(at + SERVED, What::Serve(Client::Kubelet, NO_REPLY, request));
+        answered + PAUSE
     }
 }
 

@@ -12,8 +12,9 @@ use seatrial_api::units::{Bytes, MilliCpu, Span};
 
 use super::{Play, What};
 
-/// How often it looks, and the time over which it averages.
+/// How long it pauses between two looks, how long a look takes, and the time over which it averages.
 const PERIOD: Span = Span::from_secs(5);
+const LOOK: Span = Span::from_millis(10);
 const WINDOW: Span = Span::from_secs(10);
 /// The label by which pods are known.
 const APP: &str = "app";
@@ -57,9 +58,7 @@ impl Play<'_> {
     /// From now on the pods of an app use so much.
     pub(super) fn set_use(&mut self, app: &str, amount: Use) {
         if self.metrics.apps.insert(app.to_owned(), amount).is_none() {
-            self.queue.push(self.now, What::Scrape(app.to_owned()));
-        } else {
-            self.measure(app, amount);
+            self.queue.push(self.now + LOOK, What::Scrape(app.to_owned()));
         }
     }
 
@@ -67,7 +66,7 @@ impl Play<'_> {
     pub(super) fn scrape(&mut self, app: String) {
         if let Some(&amount) = self.metrics.apps.get(&app) {
             self.measure(&app, amount);
-            self.queue.push(self.now + PERIOD, What::Scrape(app));
+            self.queue.push(self.now + PERIOD + LOOK, What::Scrape(app));
         }
     }
 
@@ -79,6 +78,8 @@ impl Play<'_> {
             .map(|pod| (pod.meta.id, pod.is_ready() && !pod.meta.is_deleting()))
             .collect();
         let ready = running.iter().filter(|pod| pod.1).count() as i64;
+        // Times of the API have whole seconds.
+        let sampled_at = self.now.truncate_to_second();
         let sample = |(pod, is_ready): (u32, bool)| {
             let used = match amount {
                 Use::PerPod(used) => used,
@@ -86,7 +87,7 @@ impl Play<'_> {
                 Use::Total(_) => return None,
             };
             let (cpu, memory) = (MilliCpu(used), Bytes(0));
-            Some(PodMetrics { pod, cpu, memory, sampled_at: self.now, window: WINDOW, containers: None })
+            Some(PodMetrics { pod, cpu, memory, sampled_at, window: WINDOW, containers: None })
         };
         let samples = running.into_iter().filter_map(sample).collect();
         self.metrics.samples.insert(app.to_owned(), samples);

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use seatrial_api::calendar::{Calendar, Timestamp};
 use seatrial_api::config::Namespace;
-use seatrial_api::machine::{Effects, Heartbeat, Input, Machine, PodMetrics, Token};
+use seatrial_api::machine::{Effects, Heartbeat, Input, Machine, Outgoing, PodMetrics, Token};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::object::{Kind, Object, ObjectRef};
 use seatrial_api::request::{ApiError, Change, Reply, Request, WatchEvent};
@@ -27,7 +27,7 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_controllers::{ClientLimits, Config, ControllerManager, ControllerTimer};
-use seatrial_scheduler::config::{ClientRate, CostModel, SchedulerConfiguration, TieBreak};
+use seatrial_scheduler::config::{ClientRate, SchedulerConfiguration, TieBreak};
 use seatrial_scheduler::{Scheduler, Timer};
 use serde_json::Value;
 
@@ -112,7 +112,6 @@ impl<'a> Play<'a> {
         let configuration = SchedulerConfiguration {
             version,
             ties: TieBreak::First,
-            cost: CostModel::INSTANT,
             client: ClientRate::Unlimited,
             ..SchedulerConfiguration::default()
         };
@@ -243,7 +242,7 @@ impl<'a> Play<'a> {
     fn tell_controllers(&mut self, input: Input<'_, ControllerTimer>) {
         let mut effects = Effects::new(true);
         self.controllers.handle(self.now, input, &mut effects);
-        for outgoing in effects.requests {
+        for outgoing in as_goroutines_run(effects.requests) {
             let what = What::Serve(Client::Controllers, outgoing.token, outgoing.request);
             self.queue.push(outgoing.send_at.max(self.now) + SERVED, what);
         }
@@ -281,7 +280,7 @@ impl<'a> Play<'a> {
         let reply = self.server.handle(self.now, request, &mut events);
         for event in events {
             self.trace.change(self.now, &event);
-            self.queue.push(self.now + SHOWN, What::Watch(event));
+            self.queue.push_shown(self.now + SHOWN, What::Watch(event));
         }
         reply
     }
@@ -297,6 +296,23 @@ impl<'a> Play<'a> {
         let namespace = if kind.is_namespaced() { namespace } else { Symbol::empty() };
         self.server.find(kind, namespace, name).map(Object::object_ref)
     }
+}
+
+/// Requests in the order in which the original sends them. It starts a goroutine for each pod that it
+/// creates or deletes at once, and the one that was started last runs first.
+fn as_goroutines_run(mut requests: Vec<Outgoing>) -> Vec<Outgoing> {
+    let of_pods = |request: &Request| match request {
+        Request::Create(Object::Pod(_)) => Some(true),
+        Request::Delete { target, .. } if target.kind == Kind::Pod => Some(false),
+        _ => None,
+    };
+    let together = |a: &Outgoing, b: &Outgoing| {
+        a.send_at == b.send_at && of_pods(&a.request).is_some() && of_pods(&a.request) == of_pods(&b.request)
+    };
+    for group in requests.chunk_by_mut(together) {
+        group.rotate_right(1);
+    }
+    requests
 }
 
 /// The addresses and node ports that a scenario chooses itself.

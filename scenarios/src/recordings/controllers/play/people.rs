@@ -11,11 +11,15 @@ use seatrial_api::request::{
 };
 use seatrial_api::scheduling::{Taint, TaintEffect};
 use seatrial_api::symbol::Symbol;
+use seatrial_api::units::Span;
 use serde_json::{Value, json};
 
 use super::metrics::Use;
 use super::{ANSWERED, Play, SERVED, What, answers, objects};
 use crate::recordings::controllers::scenario::Action;
+
+/// Between an answer and the next request of an action.
+const THOUGHT: Span = Span::from_millis(5);
 
 /// The actions that are due, and what was answered to those before.
 #[derive(Default)]
@@ -78,7 +82,7 @@ impl Play<'_> {
         under_way.next += 1;
         if goes_on {
             self.people.under_way = Some(under_way);
-            self.queue.push(self.now + ANSWERED + SERVED, What::Continue);
+            self.queue.push(self.now + ANSWERED + THOUGHT + SERVED, What::Continue);
         } else {
             self.begin();
         }
