@@ -71,6 +71,10 @@ pub struct Service {
     pub cluster_ip: CompactString,
     /// The DNS name of an ExternalName Service.
     pub external_name: CompactString,
+    /// Further addresses that are routed to the nodes.
+    pub external_ips: Box<[CompactString]>,
+    /// The port on which nodes tell load balancers whether they have local endpoints; 0 for none.
+    pub health_check_node_port: u16,
     /// For how many seconds a client stays with its endpoint; `None` without affinity.
     pub session_affinity_seconds: Option<i32>,
     /// Whether pods that are not ready are published too.
@@ -87,6 +91,11 @@ impl Service {
     /// Whether the Service has no virtual IP.
     pub fn is_headless(&self) -> bool {
         self.cluster_ip == "None"
+    }
+
+    /// Whether load balancers ask each node whether it has local endpoints.
+    pub fn checks_health(&self) -> bool {
+        self.kind == ServiceType::LoadBalancer && self.external_traffic_policy == TrafficPolicy::Local
     }
 }
 

@@ -1,12 +1,27 @@
-//! The records of cluster DNS: what CoreDNS answers for a Service from what its
-//! watches have told.
+//! The records of cluster DNS: what CoreDNS, as kubeadm sets it up, answers for a Service from what
+//! its watches have told.
 //!
-//! Model: addresses of version 4, no PTR records, no records of pods by address.
+//! [`records`] are those of one Service, [`Zone`] answers questions, [`ResolvConf`] is what a pod
+//! asks with: its name servers and search domains.
+//!
+//! Model: endpoints have addresses of version 4.
+
+mod resolver;
+mod zone;
+
+use std::net::IpAddr;
 
 use compact_str::{CompactString, format_compact};
 use seatrial_api::container::Protocol;
 use seatrial_api::pod::Pod;
 use seatrial_api::service::{Endpoint, EndpointSlice, Service, ServiceType};
+use seatrial_api::units::Span;
+
+pub use resolver::{Asker, DnsConfig, DnsPolicy, ResolvConf};
+pub use zone::{Answer, Entry, QueryType, Zone};
+
+/// For how long a client may keep an answer.
+pub const TTL: Span = Span::from_secs(30);
 
 /// A record. Names are relative to the cluster domain: `web.default.svc`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,15 +40,47 @@ pub enum Record {
         /// What it stands for.
         target: CompactString,
     },
+    /// The name of an address (PTR).
+    Pointer {
+        /// The address, as names of addresses have it: `7.0.0.10.in-addr.arpa`.
+        name: CompactString,
+        /// The name that it has.
+        target: CompactString,
+    },
     /// A port of a Service.
     Port {
         /// The name, `_http._tcp.web.default.svc`.
         name: CompactString,
         /// The port.
         port: u16,
+        /// How much of the traffic it should get: 100 parts are shared by all that serve the port.
+        weight: u16,
         /// The name of the host that serves it.
         target: CompactString,
     },
+}
+
+impl Record {
+    /// The name that the record is about.
+    pub fn name(&self) -> &str {
+        match self {
+            Record::Address { name, .. }
+            | Record::Alias { name, .. }
+            | Record::Pointer { name, .. }
+            | Record::Port { name, .. } => name,
+        }
+    }
+
+    /// The record's type.
+    pub fn query_type(&self) -> QueryType {
+        match self {
+            Record::Address { address, .. } if address.contains(':') => QueryType::Aaaa,
+            Record::Address { .. } => QueryType::A,
+            Record::Alias { .. } => QueryType::Cname,
+            Record::Pointer { .. } => QueryType::Ptr,
+            Record::Port { .. } => QueryType::Srv,
+        }
+    }
 }
 
 /// The host name under which a Service knows a pod: its `hostname`, or the name of a StatefulSet's
@@ -75,8 +122,10 @@ pub fn records<'a>(
                 records.extend(named.map(|port| Record::Port {
                     name: port_name(port.name.as_str(), port.protocol, &name),
                     port: port.port,
+                    weight: 0,
                     target: target.clone(),
                 }));
+                records.push(pointer(IpAddr::V4(endpoint.ip.into()), target));
             }
         }
     } else if !service.cluster_ip.is_empty() {
@@ -85,10 +134,56 @@ pub fn records<'a>(
         records.extend(named.map(|port| Record::Port {
             name: port_name(port.name.as_str(), port.protocol, &name),
             port: port.port,
+            weight: 0,
             target: name.clone(),
         }));
+        records.extend(service.cluster_ip.parse().ok().map(|ip| pointer(ip, name)));
     }
+    share_weights(&mut records);
     records
+}
+
+/// Divides the weight of each port among those that serve it.
+fn share_weights(records: &mut [Record]) {
+    let counts: Vec<u16> = records
+        .iter()
+        .map(|record| {
+            let same = |other: &&Record| {
+                record.query_type() == QueryType::Srv
+                    && other.query_type() == QueryType::Srv
+                    && other.name() == record.name()
+            };
+            u16::try_from(records.iter().filter(same).count()).unwrap_or(u16::MAX)
+        })
+        .collect();
+    for (record, count) in records.iter_mut().zip(counts) {
+        if let Record::Port { weight, .. } = record {
+            *weight = (100 / count.max(1)).max(1);
+        }
+    }
+}
+
+/// The record by which an address is named.
+fn pointer(address: IpAddr, target: CompactString) -> Record {
+    Record::Pointer { name: reverse_name(address), target }
+}
+
+/// The name under which the name of an address is asked for.
+fn reverse_name(address: IpAddr) -> CompactString {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            format_compact!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(address) => {
+            let mut name = CompactString::default();
+            for byte in address.octets().iter().rev() {
+                name.push_str(&format_compact!("{:x}.{:x}.", byte & 0xF, byte >> 4));
+            }
+            name.push_str("ip6.arpa");
+            name
+        }
+    }
 }
 
 fn port_name(port: &str, protocol: Protocol, service: &str) -> CompactString {
@@ -107,7 +202,7 @@ fn dotted(ip: u32) -> CompactString {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::sync::Arc;
 
@@ -116,7 +211,7 @@ mod tests {
     use seatrial_api::pod::PodSpec;
     use seatrial_api::service::{EndpointPort, ServicePort, TrafficPolicy};
 
-    fn service(cluster_ip: &str) -> Service {
+    pub(super) fn service(cluster_ip: &str) -> Service {
         Service {
             meta: ObjectMeta::named("shop", "db"),
             kind: ServiceType::ClusterIp,
@@ -130,6 +225,8 @@ mod tests {
             }]),
             cluster_ip: cluster_ip.into(),
             external_name: "db.example.com".into(),
+            external_ips: Box::default(),
+            health_check_node_port: 0,
             session_affinity_seconds: None,
             publish_not_ready_addresses: false,
             internal_traffic_policy: TrafficPolicy::Cluster,
@@ -138,7 +235,7 @@ mod tests {
         }
     }
 
-    fn slice(ready: bool) -> EndpointSlice {
+    pub(super) fn slice(ready: bool) -> EndpointSlice {
         let endpoint = Endpoint {
             pod: 1,
             pod_uid: Uid::default(),
@@ -162,7 +259,8 @@ mod tests {
         let text = |record| match record {
             Record::Address { name, address } => format!("{name} A {address}"),
             Record::Alias { name, target } => format!("{name} CNAME {target}"),
-            Record::Port { name, port, target } => format!("{name} SRV {port} {target}"),
+            Record::Pointer { name, target } => format!("{name} PTR {target}"),
+            Record::Port { name, port, weight, target } => format!("{name} SRV {weight} {port} {target}"),
         };
         records.into_iter().map(text).collect()
     }
@@ -171,7 +269,11 @@ mod tests {
     fn a_service_has_the_address_of_its_virtual_ip_and_its_named_ports() {
         assert_eq!(
             texts(records(&service("10.0.0.7"), &[slice(true)], |_| None)),
-            ["db.shop.svc A 10.0.0.7", "_sql._tcp.db.shop.svc SRV 5432 db.shop.svc"]
+            [
+                "db.shop.svc A 10.0.0.7",
+                "_sql._tcp.db.shop.svc SRV 100 5432 db.shop.svc",
+                "7.0.0.10.in-addr.arpa PTR db.shop.svc",
+            ]
         );
     }
 
@@ -183,7 +285,8 @@ mod tests {
             [
                 "db.shop.svc A 10.1.2.3",
                 "db-0.db.shop.svc A 10.1.2.3",
-                "_sql._tcp.db.shop.svc SRV 5432 db-0.db.shop.svc",
+                "_sql._tcp.db.shop.svc SRV 100 5432 db-0.db.shop.svc",
+                "3.2.1.10.in-addr.arpa PTR db-0.db.shop.svc",
             ]
         );
         assert_eq!(texts(records(&headless, &[slice(true)], |_| None))[1], "10-1-2-3.db.shop.svc A 10.1.2.3");
@@ -222,5 +325,26 @@ mod tests {
             let found = host_name(&pod(hostname, subdomain, owner), &service("None"));
             assert_eq!(found.as_deref(), expected);
         }
+    }
+
+    #[test]
+    fn addresses_of_version_6_are_named_and_asked_for_as_such() {
+        let records = records(&service("fd00::7"), &[], |_| None);
+        assert_eq!(records[0].query_type(), QueryType::Aaaa);
+        let Record::Pointer { name, .. } = &records[2] else { panic!("{records:?}") };
+        assert!(name.starts_with("7.0.0.0.") && name.ends_with(".0.0.d.f.ip6.arpa"), "{name}");
+    }
+
+    #[test]
+    fn the_weight_of_a_port_is_shared_by_its_hosts() {
+        let slice = slice(true);
+        let three: Vec<Endpoint> = (1..=3).map(|ip| Endpoint { ip, ..slice.endpoints[0].clone() }).collect();
+        let slice = EndpointSlice { endpoints: three.into(), ..slice };
+        let weights = records(&service("None"), &[slice], |_| None);
+        let weights = weights.iter().filter_map(|record| match record {
+            Record::Port { weight, .. } => Some(*weight),
+            _ => None,
+        });
+        assert_eq!(weights.collect::<Vec<_>>(), [33, 33, 33]);
     }
 }

@@ -1,13 +1,22 @@
 //! Among which endpoints kube-proxy on a node chooses (upstream
 //! `pkg/proxy/topology.go`).
 //!
+//! [`route`] is the decision for one port, [`ProxyTable`] holds those of all that a node forwards,
+//! [`Affinities`] remembers which client went where.
+//!
 //! Model: hints for nodes are not stored with endpoints; they are those that the EndpointSlice
 //! controller writes for `trafficDistribution: PreferSameNode`.
+
+mod affinity;
+mod table;
 
 use seatrial_api::service::{
     Endpoint, EndpointSlice, Service, ServicePort, ServiceType, TrafficDistribution, TrafficPolicy,
 };
 use seatrial_api::symbol::Symbol;
+
+pub use affinity::Affinities;
+pub use table::{Backend, Destination, Forwarding, HealthCheck, PortRules, ProxyTable, Served};
 
 /// The node on which the proxy runs.
 #[derive(Clone, Copy, Debug)]
@@ -141,11 +150,11 @@ fn hints<'a>(service: &Service, endpoints: impl Iterator<Item = &'a Endpoint>, n
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use seatrial_api::meta::{ObjectMeta, Uid};
 
-    fn service() -> Service {
+    pub(super) fn service() -> Service {
         Service {
             meta: ObjectMeta::named("default", "web"),
             kind: ServiceType::ClusterIp,
@@ -153,6 +162,8 @@ mod tests {
             ports: Box::default(),
             cluster_ip: "10.0.0.10".into(),
             external_name: "".into(),
+            external_ips: Box::default(),
+            health_check_node_port: 0,
             session_affinity_seconds: None,
             publish_not_ready_addresses: false,
             internal_traffic_policy: TrafficPolicy::Cluster,
@@ -163,7 +174,7 @@ mod tests {
 
     /// Endpoint `ip` in words: its node, its zone, then `ready`, `terminating` or `down`, and
     /// `hint` if it is hinted.
-    fn endpoint(ip: u32, words: &str) -> Endpoint {
+    pub(super) fn endpoint(ip: u32, words: &str) -> Endpoint {
         let mut parts = words.split(' ');
         let (node, zone) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
         let has = |word: &str| words.split(' ').any(|other| other == word);

@@ -229,6 +229,8 @@ fn service(name: &str, app: &str, change: impl FnOnce(&mut Service)) -> Object {
         ports: Box::new([]),
         cluster_ip: Default::default(),
         external_name: Default::default(),
+        external_ips: Default::default(),
+        health_check_node_port: 0,
         session_affinity_seconds: None,
         publish_not_ready_addresses: false,
         internal_traffic_policy: TrafficPolicy::Cluster,
@@ -244,6 +246,9 @@ fn availability_equals_a_recount_through_crashes_partitions_and_rollouts() {
     let near = |service: &mut Service| {
         service.traffic_distribution = Some(TrafficDistribution::PreferSameZone);
     };
+    let same_node = |service: &mut Service| {
+        service.traffic_distribution = Some(TrafficDistribution::PreferSameNode);
+    };
     let local = |service: &mut Service| service.internal_traffic_policy = TrafficPolicy::Local;
     let mut configuration = config(
         6,
@@ -253,6 +258,7 @@ fn availability_equals_a_recount_through_crashes_partitions_and_rollouts() {
             service("web", "web", |_| {}),
             service("db", "db", |_| {}),
             service("near", "web", near),
+            service("same-node", "web", same_node),
             service("local", "web", local),
             service("nobody", "nothing", |_| {}),
         ],

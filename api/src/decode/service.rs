@@ -21,11 +21,9 @@ const LABEL_SERVICE_NAME: &str = "kubernetes.io/service-name";
 const SESSION_AFFINITY_SECONDS: i32 = 10_800;
 
 /// Fields of Services that make no difference here.
-const WITHOUT_EFFECT: [&str; 10] = [
+const WITHOUT_EFFECT: [&str; 8] = [
     "allocateLoadBalancerNodePorts",
     "clusterIPs",
-    "externalIPs",
-    "healthCheckNodePort",
     "ipFamilies",
     "ipFamily",
     "ipFamilyPolicy",
@@ -60,6 +58,8 @@ pub(super) fn service(object: &Reader<'_>, meta: ObjectMeta) -> Option<Service> 
             ports: spec.list("ports", port).into(),
             cluster_ip: spec.text("clusterIP"),
             external_name: spec.text("externalName"),
+            external_ips: spec.texts("externalIPs"),
+            health_check_node_port: spec.int("healthCheckNodePort", 0..=65_535).unwrap_or(0) as u16,
             session_affinity_seconds: session_affinity(spec),
             publish_not_ready_addresses: spec.bool("publishNotReadyAddresses"),
             internal_traffic_policy: spec.choice("internalTrafficPolicy", &traffic).unwrap_or_default(),
@@ -123,6 +123,15 @@ fn check(spec: &Reader<'_>, service: &Service) {
     if !headless && !service.cluster_ip.is_empty() && service.cluster_ip.parse::<std::net::IpAddr>().is_err()
     {
         spec.invalid("clusterIP", "an IP address, None or nothing");
+    }
+    if service.external_ips.iter().any(|ip| ip.parse::<std::net::IpAddr>().is_err()) {
+        spec.invalid("externalIPs", "IP addresses");
+    }
+    if service.health_check_node_port != 0 && !service.checks_health() {
+        spec.refuse(
+            "healthCheckNodePort",
+            "it is for Services of type LoadBalancer with externalTrafficPolicy Local alone",
+        );
     }
     check_ports(spec, service);
 }

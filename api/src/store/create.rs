@@ -187,7 +187,10 @@ impl ApiServer {
         if needs_ports {
             let mut taken: Vec<u16> = self
                 .list_typed::<crate::service::Service>()
-                .flat_map(|other| other.ports.iter().map(|port| port.node_port))
+                .flat_map(|other| {
+                    let ports = other.ports.iter().map(|port| port.node_port);
+                    ports.chain([other.health_check_node_port])
+                })
                 .collect();
             for port in service.ports.iter_mut() {
                 if port.node_port == 0 {
@@ -201,6 +204,9 @@ impl ApiServer {
                     return Err(ApiError::new(ErrorReason::Invalid, message));
                 }
                 taken.push(port.node_port);
+            }
+            if service.checks_health() && service.health_check_node_port == 0 {
+                service.health_check_node_port = self.free_node_port(&taken)?;
             }
         }
         Ok(())

@@ -267,6 +267,11 @@ fn merge_main(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
                     old.ports.iter().find(|other| other.port == port.port && other.protocol == port.protocol);
                 port.node_port = same.map_or(0, |same| same.node_port);
             }
+            if !new.checks_health() {
+                new.health_check_node_port = 0;
+            } else if new.health_check_node_port == 0 {
+                new.health_check_node_port = old.health_check_node_port;
+            }
         }
         _ => {}
     }

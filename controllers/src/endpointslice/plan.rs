@@ -322,6 +322,8 @@ mod tests {
             ports: Box::new([port]),
             cluster_ip: "10.0.0.1".into(),
             external_name: "".into(),
+            external_ips: Box::default(),
+            health_check_node_port: 0,
             session_affinity_seconds: None,
             publish_not_ready_addresses: false,
             internal_traffic_policy: TrafficPolicy::Cluster,

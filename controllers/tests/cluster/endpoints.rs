@@ -28,6 +28,8 @@ pub(crate) fn service(name: &str, app: &str) -> Service {
         ports: Box::new([port]),
         cluster_ip: "".into(),
         external_name: "".into(),
+        external_ips: Box::default(),
+        health_check_node_port: 0,
         session_affinity_seconds: None,
         publish_not_ready_addresses: false,
         internal_traffic_policy: TrafficPolicy::Cluster,

@@ -174,6 +174,24 @@ impl Backends {
         }
     }
 
+    /// By how much proxies on nodes that have ready endpoints of their own do better with these than
+    /// with those of their zone, summed up. `place_of_node` gives a node's side and zone.
+    pub(super) fn gain_on_nodes(
+        &self,
+        side: Side,
+        place_of_node: impl Fn(Symbol) -> Option<(Side, Symbol)>,
+    ) -> f64 {
+        let mut nodes: BTreeMap<Symbol, Tally> = BTreeMap::new();
+        for member in self.members.values().filter(|member| member.ready) {
+            nodes.entry(member.node).or_default().count(member.home, Change::In);
+        }
+        let gain = |(node, tally): (Symbol, Tally)| {
+            let (_, zone) = place_of_node(node).filter(|place| place.0 == side)?;
+            Some(tally.share(side) - self.share_in_zone(side, zone))
+        };
+        nodes.into_iter().filter_map(gain).sum()
+    }
+
     /// The sum of the shares of proxies that choose on their own node alone, each with the side that
     /// `side_of_node` gives it; nodes without endpoints have none.
     pub(super) fn sum_on_nodes(&self, side: Side, side_of_node: impl Fn(Symbol) -> Option<Side>) -> f64 {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use seatrial_api::labels::Labels;
 use seatrial_api::object::Object;
 use seatrial_api::request::{Change, WatchEvent};
-use seatrial_api::service::{Service, TrafficPolicy};
+use seatrial_api::service::{Service, TrafficDistribution, TrafficPolicy};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::SimTime;
 
@@ -302,11 +302,21 @@ impl Observed {
             sides.map(|&side| self.backends_of(side).sum_on_nodes(side, side_of_node)).sum()
         } else if self.service.traffic_distribution.is_some() {
             let zones = population.zones.iter();
-            zones
-                .map(|(&(side, zone), &count)| {
-                    f64::from(count) * self.backends_of(side).share_in_zone(side, zone)
-                })
-                .sum()
+            let by_zone = zones.map(|(&(side, zone), &count)| {
+                f64::from(count) * self.backends_of(side).share_in_zone(side, zone)
+            });
+            let by_zone: f64 = by_zone.sum();
+            if self.service.traffic_distribution == Some(TrafficDistribution::PreferSameNode) {
+                let place_of_node = |node| {
+                    let machine = machines.get(machines.named(node)?);
+                    Some((side_of(machine)?, machine.zone))
+                };
+                let sides = population.sides.keys();
+                let gains = sides.map(|&side| self.backends_of(side).gain_on_nodes(side, place_of_node));
+                by_zone + gains.sum::<f64>()
+            } else {
+                by_zone
+            }
         } else {
             let sides = population.sides.iter();
             sides.map(|(&side, &count)| f64::from(count) * self.backends_of(side).share(side)).sum()

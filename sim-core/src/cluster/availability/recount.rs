@@ -1,7 +1,7 @@
 //! The share of a Service by looking at every machine and every endpoint: what the sums are checked
 //! against.
 
-use seatrial_api::service::TrafficPolicy;
+use seatrial_api::service::{TrafficDistribution, TrafficPolicy};
 
 use super::backends::{Member, home_of, side_of};
 use super::{Availability, Observed, World};
@@ -39,7 +39,12 @@ impl Observed {
         let ready: Vec<&Member> = usable.iter().copied().filter(|member| member.ready).collect();
         let mut chosen = ready;
         let hints_count = !local && self.service.traffic_distribution.is_some();
-        if hints_count && chosen.iter().all(|member| member.zone_hint) {
+        let prefers_node = self.service.traffic_distribution == Some(TrafficDistribution::PreferSameNode);
+        let here: Vec<&Member> =
+            chosen.iter().copied().filter(|member| member.node == machine.spec.name).collect();
+        if !local && prefers_node && !here.is_empty() {
+            chosen = here;
+        } else if hints_count && chosen.iter().all(|member| member.zone_hint) {
             let near: Vec<&Member> =
                 chosen.iter().copied().filter(|member| member.zone == machine.zone).collect();
             if !near.is_empty() {
