@@ -16,6 +16,7 @@ pub mod gpu;
 pub mod labels;
 pub mod machine;
 pub mod meta;
+pub mod networking;
 pub mod node;
 pub mod object;
 pub mod pages;

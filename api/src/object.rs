@@ -7,6 +7,7 @@ use crate::autoscaling::HorizontalPodAutoscaler;
 use crate::config::{ConfigMap, Namespace, Secret, ServiceAccount};
 use crate::document;
 use crate::meta::ObjectMeta;
+use crate::networking::{Ingress, IngressClass, NetworkPolicy};
 use crate::node::Node;
 use crate::pod::Pod;
 use crate::policy::{PodDisruptionBudget, PriorityClass};
@@ -176,6 +177,9 @@ kinds! {
     PriorityClass "scheduling.k8s.io/v1" "priorityclasses" cluster,
     StorageClass "storage.k8s.io/v1" "storageclasses" cluster,
     CsiNode "storage.k8s.io/v1" "csinodes" cluster,
+    Ingress "networking.k8s.io/v1" "ingresses" namespaced,
+    IngressClass "networking.k8s.io/v1" "ingressclasses" cluster,
+    NetworkPolicy "networking.k8s.io/v1" "networkpolicies" namespaced,
 }
 
 impl Kind {

@@ -154,7 +154,7 @@ pub(crate) mod tests {
     use super::*;
     use seatrial_api::meta::{ObjectMeta, Uid};
 
-    pub(super) fn service() -> Service {
+    pub(crate) fn service() -> Service {
         Service {
             meta: ObjectMeta::named("default", "web"),
             kind: ServiceType::ClusterIp,
@@ -174,7 +174,7 @@ pub(crate) mod tests {
 
     /// Endpoint `ip` in words: its node, its zone, then `ready`, `terminating` or `down`, and
     /// `hint` if it is hinted.
-    pub(super) fn endpoint(ip: u32, words: &str) -> Endpoint {
+    pub(crate) fn endpoint(ip: u32, words: &str) -> Endpoint {
         let mut parts = words.split(' ');
         let (node, zone) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
         let has = |word: &str| words.split(' ').any(|other| other == word);

@@ -14,6 +14,7 @@ mod container;
 mod job;
 mod meta;
 mod names;
+mod networking;
 mod node;
 mod pod;
 mod pod_status;
@@ -167,6 +168,9 @@ fn typed(object: &Reader<'_>, kind: Kind, specs: &mut SpecPool) -> Option<Object
         Kind::PriorityClass => Object::PriorityClass(Arc::new(config::priority_class(object, meta)?)),
         Kind::StorageClass => Object::StorageClass(Arc::new(storage::class(object, meta)?)),
         Kind::CsiNode => Object::CsiNode(Arc::new(storage::csi_node(object, meta))),
+        Kind::Ingress => Object::Ingress(Arc::new(networking::ingress(object, meta)?)),
+        Kind::IngressClass => Object::IngressClass(Arc::new(networking::ingress_class(object, meta)?)),
+        Kind::NetworkPolicy => Object::NetworkPolicy(Arc::new(networking::policy(object, meta)?)),
         Kind::Untyped => return None,
     })
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::container::{HandlerAction, PortRef, PullPolicy, RestartPolicy};
 use crate::document::ObjectReader;
 use crate::labels::{Labels, Operator};
+use crate::networking::{IngressBackend, PathType, PolicyPeer};
 use crate::pod::{ContainerState, PodConditionType, PodPhase, VolumeSource};
 use crate::units::{Bytes, MilliCpu, SimTime};
 use crate::workload::{DeploymentStrategy, IntOrPercent};
@@ -324,4 +325,101 @@ fn annotations_about_gpus_are_compiled_into_the_specification() {
     let (_, findings) = decode(Mode::Manifest, &text);
     assert!(findings.contains("alibabacloud.com/gpu-milli"), "{findings}");
     assert!(findings.contains("1000 for several GPUs"), "{findings}");
+}
+
+#[test]
+fn an_ingress_says_hosts_paths_and_backends() {
+    let text = "apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: main}
+spec:
+  ingressClassName: public
+  tls: [{hosts: ['*.foo.com'], secretName: cert}]
+  defaultBackend: {resource: {apiGroup: example.com, kind: Bucket, name: static}}
+  rules:
+  - host: a.foo.com
+    http:
+      paths:
+      - {path: /api, pathType: Prefix, backend: {service: {name: api, port: {number: 80}}}}
+      - {pathType: ImplementationSpecific, backend: {service: {name: web, port: {name: http}}}}
+  - {host: bare.foo.com}
+";
+    let ingress = expect_kind!(object(Mode::Manifest, text), Ingress);
+    assert_eq!(ingress.class_name(), Some(Symbol::new("public")));
+    let paths = ingress.rules[0].paths.as_deref().expect("paths");
+    assert_eq!((paths[0].path.as_str(), paths[0].path_type), ("/api", PathType::Prefix));
+    let backend = IngressBackend::Service { name: "web".into(), port: PortRef::Name("http".into()) };
+    assert_eq!(paths[1].backend, backend);
+    assert_eq!(ingress.rules[1].paths, None);
+    assert!(matches!(ingress.default_backend, Some(IngressBackend::Resource { .. })));
+    assert_eq!(ingress.tls[0].hosts[0], "*.foo.com");
+}
+
+#[test]
+fn what_is_wrong_with_an_ingress_is_told() {
+    let head = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i}\n";
+    let rule = |path: &str| format!("{head}spec: {{rules: [{{http: {{paths: [{path}]}}}}]}}\n");
+    let to = "backend: {service: {name: s, port: {number: 1}}}";
+    for (text, expected) in [
+        (format!("{head}spec: {{}}\n"), "spec.rules"),
+        (format!("{head}spec: {{rules: [{{host: UPPER.com}}]}}\n"), "spec.rules[0].host"),
+        (format!("{head}spec: {{rules: [{{host: 1.2.3.4}}]}}\n"), "spec.rules[0].host"),
+        (rule(&format!("{{path: /a, {to}}}")), "pathType"),
+        (rule(&format!("{{path: a, pathType: Exact, {to}}}")), "path"),
+        (rule(&format!("{{path: /a//b, pathType: Prefix, {to}}}")), "path"),
+        (rule(&format!("{{path: /a/.., pathType: Prefix, {to}}}")), "path"),
+        (rule("{path: /a, pathType: Prefix}"), "backend"),
+        (rule("{path: /a, pathType: Prefix, backend: {}}"), "backend.service"),
+        (rule("{path: /a, pathType: Prefix, backend: {service: {name: s}}}"), "backend.service.port"),
+    ] {
+        let (objects, findings) = decode(Mode::Manifest, &text);
+        assert!(objects.is_empty() && findings.contains(expected), "{text}\n{findings}");
+    }
+}
+
+#[test]
+fn a_network_policy_is_about_what_it_says_or_has_rules_for() {
+    let policy = |spec: &str| {
+        let head = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\n";
+        expect_kind!(object(Mode::Manifest, &format!("{head}spec: {spec}\n")), NetworkPolicy)
+    };
+    for (spec, ingress, egress) in [
+        ("{podSelector: {}}", Some(0), None),
+        ("{podSelector: {}, egress: [{}]}", Some(0), Some(1)),
+        ("{podSelector: {}, egress: []}", Some(0), None),
+        ("{podSelector: {}, policyTypes: [Egress]}", None, Some(0)),
+        ("{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{}, {}]}", Some(2), Some(0)),
+    ] {
+        let policy = policy(spec);
+        let counts = [&policy.ingress, &policy.egress].map(|rules| rules.as_ref().map(|rules| rules.len()));
+        assert_eq!(counts, [ingress, egress], "{spec}");
+    }
+    let spec = "{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}, \
+                {namespaceSelector: {}}], ports: [{port: 80, endPort: 90}, {port: http, protocol: UDP}]}]}";
+    let policy = policy(spec);
+    let rule = &policy.ingress.as_ref().expect("ingress")[0];
+    assert!(matches!(rule.peers[0], PolicyPeer::Block { .. }));
+    assert_eq!(rule.ports[0].end_port, Some(90));
+    assert_eq!(rule.ports[1].port, Some(PortRef::Name("http".into())));
+}
+
+#[test]
+fn what_is_wrong_with_a_network_policy_is_told() {
+    let head = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\n";
+    for (rule, expected) in [
+        ("{from: [{}]}", "from[0].podSelector"),
+        ("{from: [{ipBlock: {cidr: 10.0.0.0}}]}", "ipBlock.cidr"),
+        ("{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/16]}}]}", "ipBlock.except"),
+        ("{from: [{ipBlock: {cidr: 10.0.0.0/8}, podSelector: {}}]}", "from[0].ipBlock"),
+        ("{ports: [{port: 80, endPort: 79}]}", "ports[0].endPort"),
+        ("{ports: [{port: http, endPort: 79}]}", "ports[0].endPort"),
+        ("{ports: [{endPort: 79}]}", "ports[0].endPort"),
+    ] {
+        let (objects, findings) =
+            decode(Mode::Manifest, &format!("{head}spec: {{podSelector: {{}}, ingress: [{rule}]}}\n"));
+        assert!(objects.is_empty() && findings.contains(expected), "{rule}\n{findings}");
+    }
+    let (objects, findings) =
+        decode(Mode::Manifest, &format!("{head}spec: {{podSelector: {{}}, policyTypes: [Both]}}\n"));
+    assert!(objects.is_empty() && findings.contains("spec.policyTypes"), "{findings}");
 }

@@ -7,6 +7,7 @@ use compact_str::CompactString;
 use super::{ApiServer, PURPOSE_SUFFIXES, affinity};
 use crate::labels::{Labels, Operator, Selector};
 use crate::meta::ObjectMeta;
+use crate::networking::{IngressClass, default_class};
 use crate::object::{Kind, Object};
 use crate::pod::{ConditionStatus, Pod, PodConditionType, PodReason, PodStatus};
 use crate::policy::PriorityClass;
@@ -147,6 +148,10 @@ impl ApiServer {
             Object::Namespace(namespace) => Arc::make_mut(namespace).terminating = false,
             Object::PriorityClass(class) if class.global_default => self.check_default(&class.meta.name)?,
             Object::Service(_) => self.allocate_service(object)?,
+            Object::Ingress(ingress) if ingress.class_name().is_none() => {
+                let class = default_class(self.list_typed::<IngressClass>().map(|class| &**class));
+                Arc::make_mut(ingress).class = class;
+            }
             Object::PersistentVolumeClaim(claim) => {
                 let volume = bind_claim(now, Arc::make_mut(claim));
                 if let Some(mut volume) = volume
@@ -267,6 +272,9 @@ pub(super) fn has_generation(kind: Kind) -> bool {
             | Kind::PodDisruptionBudget
             | Kind::EndpointSlice
             | Kind::PriorityClass
+            | Kind::Ingress
+            | Kind::IngressClass
+            | Kind::NetworkPolicy
             | Kind::Untyped
     )
 }

@@ -159,6 +159,9 @@ fn same_content(stored: &Object, next: &Object) -> bool {
         PriorityClass,
         StorageClass,
         CsiNode,
+        Ingress,
+        IngressClass,
+        NetworkPolicy,
         Untyped
     )
 }

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use seatrial_api::autoscaling::HorizontalPodAutoscaler;
 use seatrial_api::config::{ConfigMap, Namespace, Secret, ServiceAccount};
 use seatrial_api::meta::Uid;
+use seatrial_api::networking::{Ingress, IngressClass, NetworkPolicy};
 use seatrial_api::node::Node;
 use seatrial_api::object::{Kind, Object, ObjectRef, Typed, Untyped};
 use seatrial_api::policy::{PodDisruptionBudget, PriorityClass};
@@ -276,6 +277,9 @@ caches! {
     priority_classes: PriorityClass "PriorityClasses.",
     storage_classes: StorageClass "StorageClasses.",
     csi_nodes: CsiNode "CSINodes.",
+    ingresses: Ingress "Ingresses.",
+    ingress_classes: IngressClass "IngressClasses.",
+    network_policies: NetworkPolicy "NetworkPolicies.",
     untyped: Untyped "Objects without logic of their own.",
 }
 

@@ -272,8 +272,13 @@ pub(super) fn missing_namespaces<'o>(
 pub(super) fn not_played<'o>(objects: impl Iterator<Item = &'o Object>) -> Vec<(Symbol, u32)> {
     let mut counts: BTreeMap<Symbol, u32> = BTreeMap::new();
     for object in objects {
-        if let Object::Untyped(untyped) = object {
-            *counts.entry(untyped.kind).or_default() += 1;
+        match object {
+            Object::Untyped(untyped) => *counts.entry(untyped.kind).or_default() += 1,
+            // Their rules are there, and no requests yet that they would be about.
+            Object::Ingress(_) | Object::IngressClass(_) | Object::NetworkPolicy(_) => {
+                *counts.entry(Symbol::new(object.kind().as_str())).or_default() += 1;
+            }
+            _ => {}
         }
     }
     counts.into_iter().collect()
