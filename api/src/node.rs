@@ -131,6 +131,15 @@ pub struct NodeResources {
     pub pods: i64,
 }
 
+/// What a node's status says of its volumes, by their unique names, each in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeVolumes {
+    /// `volumesInUse`: what the kubelet uses or is about to use.
+    pub in_use: Vec<Symbol>,
+    /// `volumesAttached`: what is attached to it.
+    pub attached: Vec<Symbol>,
+}
+
 /// A node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Node {
@@ -154,6 +163,8 @@ pub struct Node {
     pub images: Option<Arc<[NodeImage]>>,
     /// Its internal address as a number; 0 for none.
     pub ip: u32,
+    /// Its volumes, if it has ever had any.
+    pub volumes: Option<Arc<NodeVolumes>>,
 }
 
 impl Node {
@@ -165,6 +176,16 @@ impl Node {
     /// The images.
     pub fn images(&self) -> &[NodeImage] {
         self.images.as_deref().unwrap_or(&[])
+    }
+
+    /// The volumes that its kubelet uses.
+    pub fn volumes_in_use(&self) -> &[Symbol] {
+        self.volumes.as_ref().map_or(&[], |volumes| &volumes.in_use)
+    }
+
+    /// The volumes that are attached to it.
+    pub fn volumes_attached(&self) -> &[Symbol] {
+        self.volumes.as_ref().map_or(&[], |volumes| &volumes.attached)
     }
 
     /// The status of the Ready condition.

@@ -12,7 +12,10 @@ use crate::node::Node;
 use crate::pod::Pod;
 use crate::policy::{PodDisruptionBudget, PriorityClass};
 use crate::service::{EndpointSlice, Service};
-use crate::storage::{CsiNode, PersistentVolume, PersistentVolumeClaim, StorageClass};
+use crate::storage::{
+    CsiDriver, CsiNode, CsiStorageCapacity, PersistentVolume, PersistentVolumeClaim, StorageClass,
+    VolumeAttachment,
+};
 use crate::symbol::Symbol;
 use crate::workload::{ControllerRevision, DaemonSet, Deployment, Job, ReplicaSet, StatefulSet};
 
@@ -180,6 +183,9 @@ kinds! {
     Ingress "networking.k8s.io/v1" "ingresses" namespaced,
     IngressClass "networking.k8s.io/v1" "ingressclasses" cluster,
     NetworkPolicy "networking.k8s.io/v1" "networkpolicies" namespaced,
+    CsiDriver "storage.k8s.io/v1" "csidrivers" cluster,
+    CsiStorageCapacity "storage.k8s.io/v1" "csistoragecapacities" namespaced,
+    VolumeAttachment "storage.k8s.io/v1" "volumeattachments" cluster,
 }
 
 impl Kind {
@@ -196,10 +202,13 @@ impl Kind {
         }
     }
 
-    /// The kind that manifests write like this; `CSINode` is the one that is spelled otherwise here.
+    /// The kind that manifests write like this; those of CSI are spelled otherwise here.
     pub fn parse(name: &str) -> Option<Kind> {
-        if name == "CSINode" {
-            return Some(Kind::CsiNode);
+        match name {
+            "CSINode" => return Some(Kind::CsiNode),
+            "CSIDriver" => return Some(Kind::CsiDriver),
+            "CSIStorageCapacity" => return Some(Kind::CsiStorageCapacity),
+            _ => {}
         }
         Kind::ALL.iter().copied().find(|kind| *kind != Kind::Untyped && kind.as_str() == name)
     }

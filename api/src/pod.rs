@@ -12,6 +12,7 @@ use crate::meta::ObjectMeta;
 use crate::resources::{ResourceList, Resources};
 use crate::scheduling::{Affinity, NodeConstraint, Toleration, TopologySpreadConstraint};
 use crate::status_detail::{OtherCondition, StatusDetail};
+use crate::storage::ClaimTemplate;
 use crate::symbol::Symbol;
 use crate::units::{Bytes, MilliCpu, SimTime, Span};
 
@@ -46,8 +47,8 @@ pub enum VolumeSource {
         /// Whether mounted read-only.
         read_only: bool,
     },
-    /// A generic ephemeral volume: the claim `<pod>-<volume>` is made for the pod.
-    Ephemeral,
+    /// A generic ephemeral volume: the claim `<pod>-<volume>` is made for the pod from this template.
+    Ephemeral(Arc<ClaimTemplate>),
     /// A path of the node.
     HostPath,
     /// An inline disk that may be attached to one node at a time (GCE PD, EBS, iSCSI, RBD).

@@ -12,7 +12,9 @@ use crate::object::{Kind, Object, ObjectRef};
 use crate::pod::{ConditionStatus, PodConditionType, PodReason, PodSpec, PodStatus};
 use crate::scheduling::Taint;
 use crate::status_detail::OtherCondition;
+use crate::storage::ClaimResize;
 use crate::symbol::Symbol;
+use crate::units::Bytes;
 
 /// What a deletion does with the dependents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +105,16 @@ pub enum Patch {
     Unschedulability(bool),
     /// A node's conditions.
     NodeConditions(Box<NodeConditions>),
+    /// `status.volumesInUse` of a node.
+    VolumesInUse(Vec<Symbol>),
+    /// `status.volumesAttached` of a node.
+    VolumesAttached(Vec<Symbol>),
+    /// `spec.capacity` of a PersistentVolume.
+    VolumeCapacity(Bytes),
+    /// How far a claim's expansion is and, if given, how much it has now.
+    ClaimResize(ClaimResize, Option<Bytes>),
+    /// `status.attached` of a VolumeAttachment.
+    Attached(bool),
     /// `spec.replicas` of a workload (the scale subresource).
     Replicas(i32),
     /// The image of a container of a workload's template (`kubectl set image`).

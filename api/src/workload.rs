@@ -7,6 +7,7 @@ use compact_str::CompactString;
 use crate::labels::Selector;
 use crate::meta::{ObjectMeta, Uid};
 use crate::pod::{ConditionStatus, PodTemplate};
+use crate::storage::ClaimTemplate;
 use crate::symbol::Symbol;
 use crate::units::SimTime;
 
@@ -190,19 +191,6 @@ pub enum ClaimRetention {
     Retain,
     /// They go.
     Delete,
-}
-
-/// A claim that a StatefulSet makes for each of its pods.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClaimTemplate {
-    /// The template's name, which is also the volume's.
-    pub name: Symbol,
-    /// The claim.
-    pub claim: crate::storage::ClaimSpec,
-    /// Labels of the claim.
-    pub labels: crate::labels::Labels,
-    /// Annotations of the claim.
-    pub annotations: crate::labels::Labels,
 }
 
 /// A StatefulSet.

@@ -3,8 +3,10 @@
 use seatrial_api::machine::Heartbeat;
 use seatrial_api::request::Reply;
 
+use crate::attachdetach::AttachDetach;
 use crate::framework::{Client, Event, Port, Surroundings};
 use crate::node_lifecycle::NodeLifecycle;
+use crate::persistentvolume::Binder;
 use crate::podgc::PodGc;
 use crate::taint_eviction::TaintEviction;
 use crate::{Config, ControllerTimer};
@@ -13,6 +15,8 @@ use crate::{Config, ControllerTimer};
 const NODE_LIFECYCLE: u8 = 101;
 const TAINT_EVICTION: u8 = 102;
 const POD_GC: u8 = 103;
+const PERSISTENT_VOLUME: u8 = 111;
+const ATTACH_DETACH: u8 = 112;
 
 /// Lists the controllers, each with the number that its tokens carry.
 macro_rules! direct {
@@ -54,6 +58,8 @@ direct! {
     NODE_LIFECYCLE node_lifecycle: NodeLifecycle = (|config: &Config| NodeLifecycle::new(config.node_lifecycle)),
     TAINT_EVICTION taint_eviction: TaintEviction = (|_: &Config| TaintEviction::default()),
     POD_GC podgc: PodGc = (|config: &Config| PodGc::new(config.terminated_pod_threshold)),
+    PERSISTENT_VOLUME persistent_volume: Binder = (Binder::new),
+    ATTACH_DETACH attach_detach: AttachDetach = (|_: &Config| AttachDetach::default()),
 }
 
 impl Direct {
@@ -77,6 +83,14 @@ impl Direct {
             ControllerTimer::PodGc => {
                 let (controller, client) = &mut self.podgc;
                 controller.fire(&mut port(around, POD_GC, client));
+            }
+            ControllerTimer::PersistentVolume => {
+                let (controller, client) = &mut self.persistent_volume;
+                controller.fire(&mut port(around, PERSISTENT_VOLUME, client));
+            }
+            ControllerTimer::AttachDetach => {
+                let (controller, client) = &mut self.attach_detach;
+                controller.fire(&mut port(around, ATTACH_DETACH, client));
             }
             _ => {}
         }

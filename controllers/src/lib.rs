@@ -6,6 +6,7 @@
 //! nothing is synced. From then on it answers requests and fires timers.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
 
+mod attachdetach;
 mod config;
 mod daemonset;
 mod deployment;
@@ -20,6 +21,7 @@ mod manager;
 pub mod namespace;
 pub mod node_lifecycle;
 mod pass_schedule;
+pub mod persistentvolume;
 pub mod podgc;
 mod replicaset;
 mod selected_pods;

@@ -16,6 +16,9 @@ use crate::hpa::HpaController;
 use crate::job::{JobController, JobOrphanController, TtlAfterFinishedController};
 use crate::namespace::NamespaceController;
 use crate::node_lifecycle::NodeLifecycleTimer;
+use crate::persistentvolume::{
+    ClaimProtection, EphemeralVolumeController, ExpandController, VolumeProtection,
+};
 use crate::replicaset::ReplicaSetController;
 use crate::statefulset::StatefulSetController;
 
@@ -45,6 +48,10 @@ pub enum ControllerTimer {
     TaintEviction,
     /// The pod garbage collector has something to look at.
     PodGc,
+    /// A timer of the binder of claims and volumes.
+    PersistentVolume,
+    /// Volumes that are to be attached and detached are looked at.
+    AttachDetach,
 }
 
 /// Lists the controllers of queue shape, each with the number that its tokens and timers carry.
@@ -133,6 +140,10 @@ queued! {
     24 hpa: HpaController,
     25 garbage_collector: GarbageCollector,
     26 namespace: NamespaceController,
+    41 claim_protection: ClaimProtection,
+    42 volume_protection: VolumeProtection,
+    43 ephemeral_volume: EphemeralVolumeController,
+    44 expand: ExpandController,
 }
 
 /// All controllers over shared caches.

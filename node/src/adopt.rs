@@ -33,6 +33,7 @@ impl Kubelets {
             row.set(flag);
         }
         row.last_sync = now;
+        self.adopt_volumes(now, slot, effects);
         self.occupy(slot);
         self.trigger(now, slot, effects);
     }

@@ -193,6 +193,7 @@ impl Kubelets {
             Flag::Rejected,
             Flag::Static,
         ];
+        row.stop_mounting();
         row.forget_all_but(&kept);
         row.step = Step::Idle;
         if !row.is(Flag::SandboxReady) {

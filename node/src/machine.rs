@@ -129,7 +129,7 @@ pub(crate) fn token(purpose: Purpose, node: u32, life: u32) -> Token {
 /// The kubelets of a cluster.
 ///
 /// A driver hands it the pods bound to its nodes (Added when a pod is bound, Modified, Deleted),
-/// the nodes themselves, ConfigMaps, Secrets and claims as watch events; replies to its requests;
+/// the nodes themselves, ConfigMaps, Secrets, claims and volumes as watch events; replies to its requests;
 /// timers; and reports of the container runtimes. The life of machines is told by methods:
 /// [`Kubelets::start_node`], [`Kubelets::crash_node`] and their like.
 #[derive(Clone, Debug)]
@@ -228,6 +228,7 @@ impl Kubelets {
     /// Forgets a pod.
     pub(crate) fn remove_pod(&mut self, slot: usize) {
         self.release(slot);
+        self.forget_volumes(slot);
         let vacant = PodRow::new(Arc::clone(&self.vacant), 0);
         let row = std::mem::replace(&mut self.pods[slot], vacant);
         self.statuses[slot] = PodStatus::default();
@@ -278,7 +279,7 @@ impl Kubelets {
             Object::Pod(pod) => self.watch_pod(now, event.change, pod, fx),
             Object::Node(node) => self.watch_node(now, event.change, node, fx),
             Object::ConfigMap(_) | Object::Secret(_) => self.objects.observe(event.change, &event.object),
-            Object::PersistentVolumeClaim(_) => {
+            Object::PersistentVolumeClaim(_) | Object::PersistentVolume(_) | Object::CsiDriver(_) => {
                 self.objects.observe(event.change, &event.object);
                 self.claims_changed(now, fx);
             }

@@ -64,8 +64,12 @@ impl Kubelets {
         if change == Change::Deleted || node.meta.resource_version < row.node.meta.resource_version {
             return;
         }
+        let lists_others = row.node.volumes != node.volumes;
         row.take(Arc::clone(node));
         if row.power == Power::On {
+            if lists_others {
+                self.volumes_listed(now, slot, fx);
+            }
             self.compare_node(now, slot, fx);
         }
     }
@@ -73,7 +77,7 @@ impl Kubelets {
     /// Has the node's status posted at the next check if it is not what the kubelet says.
     pub(crate) fn compare_node(&mut self, now: SimTime, slot: u32, fx: &mut Fx) {
         let row = &mut self.nodes[slot as usize];
-        if row.node_check_at.is_none() && row.differs_from(&row.node.conditions) {
+        if row.node_check_at.is_none() && row.has_news() {
             let at = row.checks.next(now);
             row.node_check_at = Some(at);
             fx.timer(at, Timer::NodeCheck { node: slot, life: row.life });
@@ -84,7 +88,7 @@ impl Kubelets {
     pub(crate) fn check_node(&mut self, now: SimTime, slot: u32, fx: &mut Fx) {
         let row = &mut self.nodes[slot as usize];
         row.node_check_at = None;
-        if row.differs_from(&row.node.conditions) {
+        if row.has_news() {
             self.post_conditions(now, slot, fx);
         }
     }
@@ -93,7 +97,11 @@ impl Kubelets {
         let row = &self.nodes[slot as usize];
         let conditions = row.said_conditions(now);
         let target = ObjectRef { kind: Kind::Node, id: row.id };
-        let request = Request::Patch { target, patch: Patch::NodeConditions(Box::new(conditions)) };
+        let mut patch = Patch::NodeConditions(Box::new(conditions));
+        if row.volumes_in_use.differs_from(row.node.volumes_in_use()) {
+            patch = Patch::All(vec![patch, Patch::VolumesInUse(row.volumes_in_use.list())]);
+        }
+        let request = Request::Patch { target, patch };
         let token = token(Purpose::NodeStatus, slot, row.life);
         fx.requests.push(Outgoing { token, send_at: now, request });
     }
@@ -180,6 +188,12 @@ impl NodeRow {
             conditions.set(kind, status, reason.into(), message.into(), now);
         }
         conditions
+    }
+
+    /// Whether the node's status is not what the kubelet says.
+    fn has_news(&self) -> bool {
+        self.differs_from(&self.node.conditions)
+            || self.volumes_in_use.differs_from(self.node.volumes_in_use())
     }
 
     /// Whether a condition that the kubelet owns has another status than it says.

@@ -1,11 +1,11 @@
-//! The ConfigMaps, Secrets and claims that the watches have told of.
+//! The ConfigMaps, Secrets, claims and volumes that the watches have told of.
 
 use rustc_hash::FxHashMap;
 use seatrial_api::container::ConfigRef;
 use seatrial_api::object::{Kind, Object};
 use seatrial_api::pod::{Pod, Volume, VolumeSource};
 use seatrial_api::request::Change;
-use seatrial_api::storage::ClaimPhase;
+use seatrial_api::storage::{ClaimPhase, PersistentVolume, ephemeral_claim_name};
 use seatrial_api::symbol::Symbol;
 
 /// The objects by kind, namespace and name.
@@ -17,7 +17,8 @@ pub(crate) struct Objects(FxHashMap<(Kind, Symbol, Symbol), Object>);
 pub(crate) enum Missing {
     /// An object does not exist; looked for again with a back-off.
     Object(Kind, Symbol),
-    /// A claim does not exist or is not bound; noticed when it is.
+    /// A claim does not exist or is not bound, or its volume is not known; noticed when it is. With
+    /// the claim's name and what is wrong.
     Claim(String),
 }
 
@@ -66,9 +67,9 @@ impl Objects {
         match &volume.source {
             VolumeSource::ConfigMap { name, optional } => object(Kind::ConfigMap, *name, *optional),
             VolumeSource::Secret { name, optional } => object(Kind::Secret, *name, *optional),
-            VolumeSource::Claim { name, .. } => self.unbound(namespace, *name),
-            VolumeSource::Ephemeral => {
-                self.unbound(namespace, Symbol::new(&format!("{}-{}", pod.meta.name, volume.name)))
+            VolumeSource::Claim { .. } | VolumeSource::Ephemeral(_) => {
+                let name = claim_of(pod, volume)?;
+                self.volume_of(namespace, name).err().map(|why| Missing::Claim(format!("{name}: {why}")))
             }
             VolumeSource::EmptyDir { .. }
             | VolumeSource::HostPath
@@ -79,10 +80,44 @@ impl Objects {
         }
     }
 
-    fn unbound(&self, namespace: Symbol, name: Symbol) -> Option<Missing> {
-        match self.0.get(&(Kind::PersistentVolumeClaim, namespace, name)) {
-            Some(Object::PersistentVolumeClaim(claim)) if claim.phase == ClaimPhase::Bound => None,
-            _ => Some(Missing::Claim(name.to_string())),
+    /// The volume of a claim, or why there is none.
+    fn volume_of(&self, namespace: Symbol, name: Symbol) -> Result<&PersistentVolume, String> {
+        let Some(Object::PersistentVolumeClaim(claim)) =
+            self.0.get(&(Kind::PersistentVolumeClaim, namespace, name))
+        else {
+            return Err(format!(
+                "failed to fetch PVC from API server: persistentvolumeclaims \"{name}\" not found"
+            ));
+        };
+        if claim.phase != ClaimPhase::Bound {
+            return Err("PVC is not bound".into());
         }
+        let volume = claim.spec.volume_name;
+        match self.0.get(&(Kind::PersistentVolume, Symbol::empty(), volume)) {
+            Some(Object::PersistentVolume(volume)) => Ok(volume),
+            _ => Err(format!(
+                "failed to fetch PV {volume} from API server: persistentvolumes \"{volume}\" not found"
+            )),
+        }
+    }
+
+    /// The unique name of the volume behind a pod's claim, if its driver attaches it.
+    pub(crate) fn attachable(&self, pod: &Pod, volume: &Volume) -> Option<Symbol> {
+        let volume = self.volume_of(pod.meta.namespace, claim_of(pod, volume)?).ok()?;
+        if volume.csi_driver.is_empty() {
+            return None;
+        }
+        let driver = self.0.get(&(Kind::CsiDriver, Symbol::empty(), volume.csi_driver));
+        let attaches = !matches!(driver, Some(Object::CsiDriver(driver)) if !driver.attach_required);
+        attaches.then(|| volume.unique_name())
+    }
+}
+
+/// The claim behind a pod's volume.
+fn claim_of(pod: &Pod, volume: &Volume) -> Option<Symbol> {
+    match &volume.source {
+        VolumeSource::Claim { name, .. } => Some(*name),
+        VolumeSource::Ephemeral(_) => Some(Symbol::new(&ephemeral_claim_name(&pod.meta.name, volume.name))),
+        _ => None,
     }
 }

@@ -15,6 +15,7 @@ use crate::backoff::BackOff;
 use crate::notes::{ContainerNotes, PodNotes};
 use crate::probes::ProbeWorker;
 use crate::resize::Resize;
+use crate::volumes::VolumeWait;
 
 /// What the newest instance of a container is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -271,6 +272,8 @@ pub(crate) struct PodExtra {
     pub kill_grace: Span,
     /// How often a volume could not be mounted in a row.
     pub mount_failures: u32,
+    /// Its volumes.
+    pub volumes: VolumeWait,
     /// How many random numbers the pod has drawn.
     pub draws: u32,
     /// What is only noted where somebody reads it.

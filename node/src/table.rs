@@ -16,6 +16,7 @@ use crate::preemption::Preemption;
 use crate::pulls::Puller;
 use crate::shutdown::Shutdown;
 use crate::statics::HOUSEKEEPING;
+use crate::volumes::VolumesInUse;
 
 /// The random streams of a kubelet.
 const PURPOSE_PHASES: u64 = 0x6b75_6265_6c65_7401;
@@ -170,6 +171,10 @@ pub(crate) struct NodeRow {
     pub shutdown: Option<Shutdown>,
     /// How often the registration has failed.
     pub registration_failures: u32,
+    /// The attachable volumes that its pods use.
+    pub volumes_in_use: VolumesInUse,
+    /// Pods that wait for volumes to be attached.
+    pub awaiting_volumes: Vec<u32>,
 }
 
 impl NodeRow {
@@ -209,6 +214,8 @@ impl NodeRow {
             preemptions: Vec::new(),
             shutdown: None,
             registration_failures: 0,
+            volumes_in_use: VolumesInUse::default(),
+            awaiting_volumes: Vec::new(),
         }
     }
 
@@ -261,6 +268,7 @@ impl NodeRow {
         self.preemptions.clear();
         self.shutdown = None;
         self.registration_failures = 0;
+        self.awaiting_volumes.clear();
     }
 }
 

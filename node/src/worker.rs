@@ -274,6 +274,7 @@ impl Kubelets {
         let node = self.pods[slot].node;
         self.retry_resizes(now, node, fx);
         self.drop_probes(slot);
+        self.unmount(now, slot, fx);
         self.publish(now, slot, Outlook::Terminated, fx);
         if self.pods[slot].is(Flag::Held) {
             self.send_soon(now, slot, fx);

@@ -45,6 +45,7 @@ const TITLES: &[(&str, &str)] = &[
     ("DescribedObject", "metrics: object"),
     ("ExternalSeries", "metrics: external"),
     ("MetricPoint", "metrics: values"),
+    ("ClassStorage", "storage"),
     ("Entry", "timeline"),
     ("Deleted", "timeline: delete"),
     ("Scaled", "timeline: scale"),

@@ -428,7 +428,7 @@ impl Cluster {
             Object::CsiNode(csi_node) => {
                 self.volumes.csi_nodes.insert(Symbol::new(&csi_node.meta.name), csi_node.clone());
             }
-            _ => {}
+            object => self.volumes.set_other(object),
         }
     }
 
@@ -450,7 +450,7 @@ impl Cluster {
             Object::CsiNode(csi_node) => {
                 self.volumes.csi_nodes.remove(&Symbol::new(&csi_node.meta.name));
             }
-            _ => {}
+            object => self.volumes.remove_other(object),
         }
     }
 

@@ -179,7 +179,7 @@ impl Scheduler {
     }
 
     /// The kinds of objects that the scheduler watches.
-    pub const WATCHED: [Kind; 11] = [
+    pub const WATCHED: [Kind; 14] = [
         Kind::Pod,
         Kind::Node,
         Kind::Namespace,
@@ -191,6 +191,9 @@ impl Scheduler {
         Kind::PersistentVolumeClaim,
         Kind::StorageClass,
         Kind::CsiNode,
+        Kind::CsiDriver,
+        Kind::CsiStorageCapacity,
+        Kind::VolumeAttachment,
     ];
 
     /// Whether the scheduler watches a kind: all of [`Scheduler::WATCHED`], and custom resources if it

@@ -114,6 +114,7 @@ fn config(seed: u64) -> ClusterConfig {
             options: ClusterAutoscalerOptions { seed, ..ClusterAutoscalerOptions::default() },
             groups: vec![group],
         }),
+        storage: Default::default(),
         cloud: CloudConfig { stock_outs: vec![stock_out], ..CloudConfig::default() },
         latency: LatencyModel::cloud_vm(),
         client_rate_limits: true,

@@ -17,7 +17,7 @@ use seatrial_api::workload::{Deployment, DeploymentStrategy, IntOrPercent, Repli
 use seatrial_sim_core::cluster::Simulation;
 use seatrial_sim_core::cluster::config::{Action, CloudConfig, NamedObject};
 use seatrial_sim_core::cluster::config::{
-    ClusterConfig, Fault, FaultTiming, FaultType, LatencyModel, NodeSpec, Recording, Target,
+    ClusterConfig, Fault, FaultTiming, FaultType, LatencyModel, NodeSpec, Recording, StorageModel, Target,
 };
 use seatrial_sim_core::engine::queue::HeapQueue;
 
@@ -58,6 +58,7 @@ fn config(nodes: usize, manifests: Vec<Object>) -> ClusterConfig {
         latency: LatencyModel::cloud_vm(),
         autoscaler: None,
         cloud: CloudConfig::default(),
+        storage: StorageModel::standard(),
         client_rate_limits: true,
         scheduler: Default::default(),
         recording: Recording::Full,

@@ -171,6 +171,11 @@ fn typed(object: &Reader<'_>, kind: Kind, specs: &mut SpecPool) -> Option<Object
         Kind::Ingress => Object::Ingress(Arc::new(networking::ingress(object, meta)?)),
         Kind::IngressClass => Object::IngressClass(Arc::new(networking::ingress_class(object, meta)?)),
         Kind::NetworkPolicy => Object::NetworkPolicy(Arc::new(networking::policy(object, meta)?)),
+        Kind::CsiDriver => Object::CsiDriver(Arc::new(storage::csi_driver(object, meta))),
+        Kind::CsiStorageCapacity => {
+            Object::CsiStorageCapacity(Arc::new(storage::csi_storage_capacity(object, meta)))
+        }
+        Kind::VolumeAttachment => Object::VolumeAttachment(Arc::new(storage::attachment(object, meta)?)),
         Kind::Untyped => return None,
     })
 }

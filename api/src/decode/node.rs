@@ -5,7 +5,7 @@ use super::reader::Reader;
 use super::resources;
 use super::scheduling;
 use crate::meta::ObjectMeta;
-use crate::node::{Node, NodeCondition, NodeConditionType, NodeConditions, NodeImage};
+use crate::node::{Node, NodeCondition, NodeConditionType, NodeConditions, NodeImage, NodeVolumes};
 use crate::symbol::Symbol;
 use crate::units::Bytes;
 use std::sync::Arc;
@@ -37,9 +37,17 @@ fn read_status(status: &Reader<'_>, node: &mut Node) {
         "nodeInfo",
         "phase",
         "runtimeHandlers",
-        "volumesAttached",
-        "volumesInUse",
     ]);
+    let volumes = NodeVolumes {
+        in_use: status.symbols("volumesInUse").into(),
+        attached: status.list("volumesAttached", |volume| {
+            volume.known(&["devicePath"]);
+            volume.required_symbol("name")
+        }),
+    };
+    if volumes != NodeVolumes::default() {
+        node.volumes = Some(Arc::new(volumes));
+    }
     let capacity = resources::of_node(status, "capacity").map(Arc::new);
     let allocatable = resources::of_node(status, "allocatable").map(Arc::new);
     node.capacity = capacity.clone().or(allocatable.clone()).unwrap_or_default();

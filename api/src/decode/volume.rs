@@ -1,7 +1,9 @@
 //! Volumes of pods.
 
-use super::names;
+use std::sync::Arc;
+
 use super::reader::Reader;
+use super::{names, storage};
 use crate::pod::{DiskSource, Volume, VolumeSource};
 use crate::symbol::Symbol;
 use crate::units::Bytes;
@@ -62,8 +64,7 @@ pub(super) fn volume(volume: &Reader<'_>) -> Volume {
         read_only: source.bool("readOnly"),
     }));
     sources.extend(volume.object("ephemeral", |source| {
-        source.known(&["volumeClaimTemplate"]);
-        VolumeSource::Ephemeral
+        VolumeSource::Ephemeral(Arc::new(storage::ephemeral_template(source, written)))
     }));
     sources.extend(volume.object("hostPath", |source| {
         source.known(&["type"]);

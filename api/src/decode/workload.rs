@@ -10,12 +10,12 @@ use crate::container::RestartPolicy;
 use crate::labels::{Operator, Selector};
 use crate::meta::ObjectMeta;
 use crate::pod::PodTemplate;
+use crate::storage::ClaimTemplate;
 use crate::symbol::Symbol;
 use crate::workload::{
-    ClaimRetention, ClaimTemplate, Condition, ControllerRevision, DaemonSet, DaemonSetStatus,
-    DaemonSetUpdateStrategy, Deployment, DeploymentStatus, DeploymentStrategy, IntOrPercent,
-    PodManagementPolicy, ReplicaSet, ReplicaSetStatus, StatefulSet, StatefulSetStatus,
-    StatefulSetUpdateStrategy,
+    ClaimRetention, Condition, ControllerRevision, DaemonSet, DaemonSetStatus, DaemonSetUpdateStrategy,
+    Deployment, DeploymentStatus, DeploymentStrategy, IntOrPercent, PodManagementPolicy, ReplicaSet,
+    ReplicaSetStatus, StatefulSet, StatefulSetStatus, StatefulSetUpdateStrategy,
 };
 use std::sync::Arc;
 

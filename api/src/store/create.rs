@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
-use super::{ApiServer, PURPOSE_SUFFIXES, affinity};
+use super::{ApiServer, PURPOSE_SUFFIXES, affinity, storage};
 use crate::labels::{Labels, Operator, Selector};
 use crate::meta::ObjectMeta;
 use crate::networking::{IngressClass, default_class};
@@ -13,9 +13,6 @@ use crate::pod::{ConditionStatus, Pod, PodConditionType, PodReason, PodStatus};
 use crate::policy::PriorityClass;
 use crate::request::{ApiError, ErrorReason, Reply, WatchEvent};
 use crate::service::ServiceType;
-use crate::storage::{
-    ClaimPhase, ClaimRef, PersistentVolume, PersistentVolumeClaim, ReclaimPolicy, VolumePhase,
-};
 use crate::stream::{Stream, entity_of};
 use crate::symbol::Symbol;
 use crate::units::SimTime;
@@ -55,7 +52,7 @@ impl ApiServer {
         meta.created = now;
         meta.generation = i64::from(has_generation(kind));
         meta.set_deletion(None);
-        self.prepare(now, &mut object, events)?;
+        self.prepare(now, &mut object)?;
         if kind == Kind::PriorityClass {
             self.admitted.clear();
         }
@@ -126,12 +123,7 @@ impl ApiServer {
     }
 
     /// Preparation by kind: what the server fills in, and the status that it clears.
-    fn prepare(
-        &mut self,
-        now: SimTime,
-        object: &mut Object,
-        events: &mut Vec<WatchEvent>,
-    ) -> Result<(), ApiError> {
+    fn prepare(&mut self, now: SimTime, object: &mut Object) -> Result<(), ApiError> {
         match object {
             Object::Pod(pod) => {
                 let admitted = self.admit_spec(&pod.spec).map_err(|error| refused(&pod.meta.name, error))?;
@@ -152,15 +144,9 @@ impl ApiServer {
                 let class = default_class(self.list_typed::<IngressClass>().map(|class| &**class));
                 Arc::make_mut(ingress).class = class;
             }
-            Object::PersistentVolumeClaim(claim) => {
-                let volume = bind_claim(now, Arc::make_mut(claim));
-                if let Some(mut volume) = volume
-                    && self.find(Kind::PersistentVolume, Symbol::empty(), &volume.meta.name).is_none()
-                {
-                    volume.meta.uid = self.next_uid();
-                    self.insert(Object::PersistentVolume(Arc::new(volume)), events);
-                }
-            }
+            Object::PersistentVolumeClaim(claim) => self.prepare_claim(Arc::make_mut(claim)),
+            Object::PersistentVolume(volume) => storage::prepare_volume(Arc::make_mut(volume)),
+            Object::VolumeAttachment(attachment) => storage::prepare_attachment(Arc::make_mut(attachment)),
             _ => {}
         }
         Ok(())
@@ -318,34 +304,4 @@ fn prepare_pod(now: SimTime, pod: &mut Pod, spec: Arc<crate::pod::PodSpec>) {
         };
         pod.status.text = Some(Arc::new(text));
     }
-}
-
-/// Binds a new claim to a volume made for it.
-///
-/// Model: claims are provisioned and bound at the moment of their creation. Binding by a
-/// controller, static volumes and waiting for the first consumer come with the volume binder.
-fn bind_claim(now: SimTime, claim: &mut PersistentVolumeClaim) -> Option<PersistentVolume> {
-    if !claim.spec.volume_name.is_empty() {
-        return None;
-    }
-    let name = compact_str::format_compact!("pvc-{}", claim.meta.uid);
-    claim.spec.volume_name = Symbol::new(&name);
-    claim.phase = ClaimPhase::Bound;
-    let completed = Symbol::new("pv.kubernetes.io/bind-completed");
-    claim.meta.annotations = claim.meta.annotations.with(completed, Symbol::new("yes"));
-    Some(PersistentVolume {
-        meta: ObjectMeta { name, created: now, ..ObjectMeta::default() },
-        capacity: claim.spec.request,
-        access_modes: claim.spec.access_modes,
-        storage_class: claim.spec.storage_class.unwrap_or_default(),
-        volume_mode: claim.spec.volume_mode,
-        claim: Some(ClaimRef {
-            namespace: claim.meta.namespace,
-            name: Symbol::new(&claim.meta.name),
-            uid: Some(claim.meta.uid),
-        }),
-        reclaim_policy: ReclaimPolicy::Delete,
-        phase: VolumePhase::Bound,
-        ..PersistentVolume::default()
-    })
 }

@@ -10,6 +10,7 @@ mod create;
 mod delete;
 mod evict;
 mod patch;
+mod storage;
 mod update;
 
 pub use create::format_address;

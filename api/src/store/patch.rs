@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ApiServer;
 use crate::meta::OwnerRef;
 use crate::node::Node;
-use crate::object::{Object, ObjectRef};
+use crate::object::{Kind, Object, ObjectRef};
 use crate::pod::{ConditionStatus, Pod, PodConditionType, PodSpec, PodStatus, PodTemplate, StatusText};
 use crate::request::{ApiError, ErrorReason, Patch, Reply, WatchEvent, merge_labels};
 use crate::scheduling::Taint;
@@ -52,6 +52,7 @@ fn apply(now: SimTime, object: &mut Object, patch: Patch) -> Result<(), ApiError
         }
         (Object::Pod(pod), patch) if is_pod_patch(&patch) => patch_pod(now, Arc::make_mut(pod), patch),
         (Object::Node(node), patch) if is_node_patch(&patch) => patch_node(Arc::make_mut(node), patch),
+        (object, patch) if is_storage_patch(&patch) => patch_storage(object, patch)?,
         (object, Patch::Replicas(replicas)) => *replicas_of(object)? = replicas,
         (Object::Deployment(deployment), Patch::Paused(paused)) => Arc::make_mut(deployment).paused = paused,
         (object, Patch::Image { container, image }) => set_image(object, container, image)?,
@@ -80,8 +81,17 @@ fn is_pod_patch(patch: &Patch) -> bool {
 fn is_node_patch(patch: &Patch) -> bool {
     matches!(
         patch,
-        Patch::Taints(_) | Patch::TaintChanges { .. } | Patch::Unschedulability(_) | Patch::NodeConditions(_)
+        Patch::Taints(_)
+            | Patch::TaintChanges { .. }
+            | Patch::Unschedulability(_)
+            | Patch::NodeConditions(_)
+            | Patch::VolumesInUse(_)
+            | Patch::VolumesAttached(_)
     )
+}
+
+fn is_storage_patch(patch: &Patch) -> bool {
+    matches!(patch, Patch::VolumeCapacity(_) | Patch::ClaimResize(..) | Patch::Attached(_))
 }
 
 fn patch_pod(now: SimTime, pod: &mut Pod, patch: Patch) {
@@ -175,8 +185,35 @@ fn patch_node(node: &mut Node, patch: Patch) {
         }
         Patch::Unschedulability(unschedulable) => node.unschedulable = unschedulable,
         Patch::NodeConditions(conditions) => node.conditions = *conditions,
+        Patch::VolumesInUse(in_use) => Arc::make_mut(node.volumes.get_or_insert_default()).in_use = in_use,
+        Patch::VolumesAttached(attached) => {
+            Arc::make_mut(node.volumes.get_or_insert_default()).attached = attached;
+        }
         _ => unreachable!("invariant: is_node_patch chose the patch"),
     }
+}
+
+fn patch_storage(object: &mut Object, patch: Patch) -> Result<(), ApiError> {
+    match (object, patch) {
+        (Object::PersistentVolume(volume), Patch::VolumeCapacity(capacity)) => {
+            Arc::make_mut(volume).capacity = capacity;
+        }
+        (Object::PersistentVolumeClaim(claim), Patch::ClaimResize(resize, capacity)) => {
+            let claim = Arc::make_mut(claim);
+            claim.resize = resize;
+            claim.capacity = capacity.unwrap_or(claim.capacity);
+        }
+        (Object::VolumeAttachment(attachment), Patch::Attached(attached)) => {
+            Arc::make_mut(attachment).attached = attached;
+        }
+        (object, _) => return Err(not_patched(object.kind())),
+    }
+    Ok(())
+}
+
+fn not_patched(kind: Kind) -> ApiError {
+    let message = format!("{} cannot be changed in this way", kind.qualified_plural());
+    ApiError::new(ErrorReason::BadRequest, message)
 }
 
 fn patch_meta(object: &mut Object, patch: Patch) -> Result<(), ApiError> {
@@ -225,10 +262,7 @@ fn patch_meta(object: &mut Object, patch: Patch) -> Result<(), ApiError> {
             let meta = object.meta_mut();
             meta.annotations = merge_labels(&meta.annotations, &changes);
         }
-        _ => {
-            let message = format!("{} cannot be changed in this way", kind.qualified_plural());
-            return Err(ApiError::new(ErrorReason::BadRequest, message));
-        }
+        _ => return Err(not_patched(kind)),
     }
     Ok(())
 }

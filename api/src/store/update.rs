@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::ApiServer;
 use super::create::has_generation;
+use super::{ApiServer, storage};
 use crate::meta::{MetaExtra, ObjectMeta};
 use crate::object::{Kind, Object};
 use crate::pod::PodSpec;
@@ -34,6 +34,7 @@ impl ApiServer {
             return self.create(now, object, events);
         };
         let id = stored.meta().id;
+        storage::keep_bindings(stored, &mut object);
         let meta = object.meta_mut();
         meta.id = id;
         meta.resource_version = 0;
@@ -52,6 +53,9 @@ impl ApiServer {
         let comparison = compare(stored, &next);
         if !comparison.changed {
             return Ok(stored.clone());
+        }
+        if comparison.spec_changed {
+            self.check_storage_update(stored, &next)?;
         }
         if comparison.spec_changed && has_generation(next.kind()) && next.kind() != Kind::PriorityClass {
             next.meta_mut().generation = stored.meta().generation + 1;
@@ -117,13 +121,16 @@ fn compare(stored: &Object, next: &Object) -> Comparison {
             compare_with_status!(old, new, status)
         }
         (Object::Node(old), Object::Node(new)) => {
-            compare_with_status!(old, new, capacity, allocatable, conditions, images, ip)
+            compare_with_status!(old, new, capacity, allocatable, conditions, images, ip, volumes)
         }
         (Object::PersistentVolumeClaim(old), Object::PersistentVolumeClaim(new)) => {
-            compare_with_status!(old, new, phase)
+            compare_with_status!(old, new, phase, granted_modes, capacity, resize)
         }
         (Object::PersistentVolume(old), Object::PersistentVolume(new)) => {
-            compare_with_status!(old, new, phase)
+            compare_with_status!(old, new, phase, message)
+        }
+        (Object::VolumeAttachment(old), Object::VolumeAttachment(new)) => {
+            compare_with_status!(old, new, attached, attach_error, detach_error)
         }
         (Object::Namespace(old), Object::Namespace(new)) => {
             compare_with_status!(old, new, terminating, finalized, conditions)
@@ -162,6 +169,8 @@ fn same_content(stored: &Object, next: &Object) -> bool {
         Ingress,
         IngressClass,
         NetworkPolicy,
+        CsiDriver,
+        CsiStorageCapacity,
         Untyped
     )
 }
@@ -242,17 +251,25 @@ fn merge_main(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
             new.conditions = old.conditions;
             new.images = old.images.clone();
             new.ip = old.ip;
+            new.volumes = old.volumes.clone();
         }
         (Object::PersistentVolumeClaim(old), Object::PersistentVolumeClaim(new)) => {
             let new = Arc::make_mut(new);
             new.phase = old.phase;
-            if new.spec.volume_name.is_empty() {
-                new.spec.volume_name = old.spec.volume_name;
-            }
-            keep_annotation(&old.meta, &mut new.meta, "pv.kubernetes.io/bind-completed");
+            new.granted_modes = old.granted_modes;
+            new.capacity = old.capacity;
+            new.resize = old.resize;
         }
         (Object::PersistentVolume(old), Object::PersistentVolume(new)) => {
-            Arc::make_mut(new).phase = old.phase
+            let new = Arc::make_mut(new);
+            new.phase = old.phase;
+            new.message = old.message;
+        }
+        (Object::VolumeAttachment(old), Object::VolumeAttachment(new)) => {
+            let new = Arc::make_mut(new);
+            new.attached = old.attached;
+            new.attach_error = old.attach_error;
+            new.detach_error = old.detach_error;
         }
         (Object::Namespace(old), Object::Namespace(new)) => {
             let new = Arc::make_mut(new);
@@ -340,10 +357,22 @@ fn merge_status(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
             old.ip = new.ip;
         }
         (Object::PersistentVolumeClaim(old), Object::PersistentVolumeClaim(new)) => {
-            Arc::make_mut(old).phase = new.phase;
+            let old = Arc::make_mut(old);
+            old.phase = new.phase;
+            old.granted_modes = new.granted_modes;
+            old.capacity = new.capacity;
+            old.resize = new.resize;
         }
         (Object::PersistentVolume(old), Object::PersistentVolume(new)) => {
-            Arc::make_mut(old).phase = new.phase
+            let old = Arc::make_mut(old);
+            old.phase = new.phase;
+            old.message = new.message;
+        }
+        (Object::VolumeAttachment(old), Object::VolumeAttachment(new)) => {
+            let old = Arc::make_mut(old);
+            old.attached = new.attached;
+            old.attach_error = new.attach_error;
+            old.detach_error = new.detach_error;
         }
         (Object::Namespace(old), Object::Namespace(new)) => {
             let old = Arc::make_mut(old);

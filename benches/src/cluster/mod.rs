@@ -14,7 +14,9 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_scheduler::SchedulerConfiguration;
-use seatrial_sim_core::cluster::config::{CloudConfig, ClusterConfig, LatencyModel, NodeSpec, Recording};
+use seatrial_sim_core::cluster::config::{
+    CloudConfig, ClusterConfig, LatencyModel, NodeSpec, Recording, StorageModel,
+};
 
 /// The start instant of all runs, 2030-01-01.
 const START_UNIX_SECONDS: i64 = 1_893_456_000;
@@ -65,6 +67,7 @@ fn quiet(name: &str, nodes: Vec<NodeSpec>, duration: Span) -> ClusterConfig {
         latency: LatencyModel::cloud_vm(),
         autoscaler: None,
         cloud: CloudConfig::default(),
+        storage: StorageModel::default(),
         client_rate_limits: false,
         scheduler: SchedulerConfiguration::default(),
         recording: Recording::Counters,

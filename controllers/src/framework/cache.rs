@@ -15,7 +15,10 @@ use seatrial_api::object::{Kind, Object, ObjectRef, Typed, Untyped};
 use seatrial_api::policy::{PodDisruptionBudget, PriorityClass};
 use seatrial_api::request::{Change, WatchEvent};
 use seatrial_api::service::{EndpointSlice, Service};
-use seatrial_api::storage::{CsiNode, PersistentVolume, PersistentVolumeClaim, StorageClass};
+use seatrial_api::storage::{
+    CsiDriver, CsiNode, CsiStorageCapacity, PersistentVolume, PersistentVolumeClaim, StorageClass,
+    VolumeAttachment,
+};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::workload::{ControllerRevision, DaemonSet, Deployment, Job, ReplicaSet, StatefulSet};
 
@@ -280,6 +283,9 @@ caches! {
     ingresses: Ingress "Ingresses.",
     ingress_classes: IngressClass "IngressClasses.",
     network_policies: NetworkPolicy "NetworkPolicies.",
+    csi_drivers: CsiDriver "CSIDrivers.",
+    csi_storage_capacities: CsiStorageCapacity "CSIStorageCapacities.",
+    attachments: VolumeAttachment "VolumeAttachments.",
     untyped: Untyped "Objects without logic of their own.",
 }
 

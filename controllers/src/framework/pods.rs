@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 use seatrial_api::meta::{OwnerRef, Uid};
 use seatrial_api::pod::Pod;
 use seatrial_api::request::Change;
+use seatrial_api::storage::{claim_names, uses_claims};
 use seatrial_api::symbol::Symbol;
 
 use super::cache::RowIndex;
@@ -16,6 +18,8 @@ pub(crate) struct PodTable {
     rows: Vec<Option<Arc<Pod>>>,
     controlled: RowIndex<Uid>,
     on_node: RowIndex<Symbol>,
+    /// By the claims that they use, each by namespace and name.
+    using_claim: FxHashMap<Symbol, RowIndex<CompactString>>,
     orphans: FxHashMap<Symbol, Orphans>,
 }
 
@@ -74,6 +78,12 @@ impl PodTable {
         self.on_node.rows(&node).iter().filter_map(|&row| self.get(row))
     }
 
+    /// The pods that use a claim, in order of their rows.
+    pub(crate) fn using_claim(&self, namespace: Symbol, claim: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        let rows = self.using_claim.get(&namespace).map(|index| index.rows(&claim.into()));
+        rows.into_iter().flatten().filter_map(|&row| self.get(row))
+    }
+
     /// The pods of a namespace that no controller manages, in order of their rows.
     pub(crate) fn orphans(&self, namespace: Symbol) -> impl Iterator<Item = &Arc<Pod>> {
         let rows = self.orphans.get(&namespace).map_or(&[][..], |orphans| &orphans.rows);
@@ -113,6 +123,10 @@ impl PodTable {
             None => {
                 self.link_owner(pod);
                 self.link_node(pod);
+                if uses_claims(pod) {
+                    let index = self.using_claim.entry(pod.meta.namespace).or_default();
+                    claim_names(pod).for_each(|(name, _)| index.insert(name, pod.meta.id));
+                }
             }
         }
         old
@@ -122,6 +136,11 @@ impl PodTable {
         let old = self.rows.get_mut(row as usize)?.take()?;
         self.unlink_owner(&old);
         self.unlink_node(&old);
+        if uses_claims(&old)
+            && let Some(index) = self.using_claim.get_mut(&old.meta.namespace)
+        {
+            claim_names(&old).for_each(|(name, _)| index.remove(&name, old.meta.id));
+        }
         Some(old)
     }
 

@@ -7,10 +7,10 @@ use seatrial_api::labels::{Labels, Operator};
 use seatrial_api::meta::{ObjectMeta, OwnerRef};
 use seatrial_api::object::Kind;
 use seatrial_api::pod::{Pod, PodPhase, PodSpec, PodTemplate, Volume, VolumeSource};
-use seatrial_api::storage::PersistentVolumeClaim;
+use seatrial_api::storage::{ClaimTemplate, PersistentVolumeClaim};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
-use seatrial_api::workload::{ClaimRetention, ClaimTemplate, StatefulSet};
+use seatrial_api::workload::{ClaimRetention, StatefulSet};
 
 use crate::framework::{Parentage, REVISION_LABEL, controller_ref};
 

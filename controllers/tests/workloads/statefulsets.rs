@@ -6,10 +6,10 @@ use seatrial_api::meta::ObjectMeta;
 use seatrial_api::object::{Kind, Object};
 use seatrial_api::pod::{Pod, VolumeSource};
 use seatrial_api::request::{Change, Patch, Request};
-use seatrial_api::storage::{AccessModes, ClaimSpec, PersistentVolumeClaim};
+use seatrial_api::storage::{AccessModes, ClaimSpec, ClaimTemplate, PersistentVolumeClaim};
 use seatrial_api::units::{Bytes, Span};
 use seatrial_api::workload::{
-    ClaimRetention, ClaimTemplate, ControllerRevision, PodManagementPolicy, StatefulSet, StatefulSetStatus,
+    ClaimRetention, ControllerRevision, PodManagementPolicy, StatefulSet, StatefulSetStatus,
     StatefulSetUpdateStrategy,
 };
 

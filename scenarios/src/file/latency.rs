@@ -46,6 +46,14 @@ record! {
         cloud_api("cloudApi"): Option<Law<Span>>,
         /// From such a call to the end of a machine that is given back.
         node_deletion("nodeDeletion"): Option<Law<Span>>,
+        /// Making a volume for a claim, or making it larger.
+        volume_provision("volumeProvision"): Option<Law<Span>>,
+        /// Deleting the storage of a volume.
+        volume_delete("volumeDelete"): Option<Law<Span>>,
+        /// Attaching a volume to a node.
+        volume_attach("volumeAttach"): Option<Law<Span>>,
+        /// Detaching a volume from a node.
+        volume_detach("volumeDetach"): Option<Law<Span>>,
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod pods;
 pub(crate) mod scheduler;
 mod scheduler_args;
 mod scheduler_common;
+pub(crate) mod storage;
 pub(crate) mod timeline;
 
 use std::ops::Deref;
@@ -82,6 +83,8 @@ record! {
         images("images"): Several<pods::Image>,
         /// Metrics that an adapter serves to autoscalers, beside those of the metrics server. Without any there is no adapter.
         metrics("metrics"): Several<metrics::MetricEntry>,
+        /// How the volumes of StorageClasses behave.
+        storage("storage"): Several<storage::ClassStorage>,
         /// What people do during the run.
         timeline("timeline"): Several<timeline::Entry>,
         /// What breaks.

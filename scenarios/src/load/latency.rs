@@ -35,6 +35,10 @@ pub(super) fn model(latency: Option<&Latency>) -> LatencyModel {
         (&mut model.node_boot, &latency.node_boot),
         (&mut model.cloud_api, &latency.cloud_api),
         (&mut model.node_deletion, &latency.node_deletion),
+        (&mut model.volume_provision, &latency.volume_provision),
+        (&mut model.volume_delete, &latency.volume_delete),
+        (&mut model.volume_attach, &latency.volume_attach),
+        (&mut model.volume_detach, &latency.volume_detach),
     ] {
         if let Some(Law(law)) = given {
             *slot = law.clone();

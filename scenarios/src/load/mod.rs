@@ -15,6 +15,7 @@ mod objects;
 mod owners;
 mod profiles;
 mod queue;
+mod storage;
 mod timeline;
 mod unused;
 
@@ -211,6 +212,9 @@ impl<'a> Loader<'a> {
             actions: &actions,
         };
         let expectations = context.expectations(&scenario.expect, &mut checker);
+        let applied = objects.applied.iter().flatten();
+        let all: Vec<&Object> = objects.state.iter().chain(&objects.manifests).chain(applied).collect();
+        let storage = storage::storage(&scenario.storage, &all, &self.file, &mut checker);
         let mut surroundings =
             timeline::Surroundings { duration: self.duration, objects: &known, machines: &mut machines };
         let timeline = surroundings.timeline(&scenario.timeline, objects.applied, &mut checker);
@@ -238,6 +242,7 @@ impl<'a> Loader<'a> {
             autoscaler,
             cloud,
             latency,
+            storage,
             client_rate_limits,
             recording: Recording::Full,
         };

@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
-use seatrial_api::pod::{Pod, VolumeSource};
-use seatrial_api::storage::{ClaimRef, CsiNode, PersistentVolume, PersistentVolumeClaim, StorageClass};
+use seatrial_api::labels::Labels;
+use seatrial_api::object::Object;
+use seatrial_api::pod::Pod;
+use seatrial_api::storage::{
+    ClaimRef, CsiDriver, CsiNode, CsiStorageCapacity, PersistentVolume, PersistentVolumeClaim, SELECTED_NODE,
+    STORAGE_PROVISIONER, StorageClass, VolumeAttachment, claim_names,
+};
 use seatrial_api::symbol::Symbol;
 
 /// A claim's address: namespace and name.
 pub(crate) type ClaimKey = (Symbol, CompactString);
-
-/// Annotation of a claim whose binding is complete.
-pub(crate) const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
-/// Annotation by which a claim's volume is to be made for a node.
-pub(crate) const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
 /// Storage objects by name.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,11 @@ pub struct Volumes {
     pub(crate) volumes: BTreeMap<CompactString, Arc<PersistentVolume>>,
     pub(crate) classes: BTreeMap<Symbol, Arc<StorageClass>>,
     pub(crate) csi_nodes: BTreeMap<Symbol, Arc<CsiNode>>,
+    pub(crate) csi_drivers: BTreeMap<Symbol, Arc<CsiDriver>>,
+    /// By their rows in the store.
+    pub(crate) capacities: BTreeMap<u32, Arc<CsiStorageCapacity>>,
+    /// Attachments by node and name.
+    pub(crate) attachments: BTreeMap<(Symbol, CompactString), Arc<VolumeAttachment>>,
     /// Claims that volumes were reserved for.
     assumed_refs: BTreeMap<CompactString, ClaimRef>,
     /// Nodes for which volumes of claims are to be made.
@@ -49,6 +54,32 @@ impl Volumes {
         let key = (claim.meta.namespace, claim.meta.name.clone());
         let assumed = self.assumed_nodes.get(&key).copied();
         assumed.or_else(|| claim.meta.annotations.get(Symbol::new(SELECTED_NODE)))
+    }
+
+    /// The attachments of volumes to a node.
+    pub(crate) fn attached_to(&self, node: Symbol) -> impl Iterator<Item = &Arc<VolumeAttachment>> {
+        let from = (node, CompactString::default());
+        self.attachments
+            .range(from..)
+            .take_while(move |(key, _)| key.0 == node)
+            .map(|(_, attachment)| attachment)
+    }
+
+    /// Whether free storage suffices for a claim on a node with these labels, as far as the
+    /// provisioner says anything about it. Each claim is looked at alone.
+    pub(crate) fn has_capacity(
+        &self,
+        claim: &PersistentVolumeClaim,
+        class: &StorageClass,
+        labels: &Labels,
+    ) -> bool {
+        let Some(driver) = self.csi_drivers.get(&class.provisioner) else { return true };
+        let name = class.meta.name.as_str();
+        !driver.storage_capacity
+            || self
+                .capacities
+                .values()
+                .any(|capacity| capacity.class == name && capacity.has_room(claim.spec.request, labels))
     }
 
     /// Reserves a volume for a claim.
@@ -112,6 +143,51 @@ impl Volumes {
         self.claims.remove(&key);
     }
 
+    /// Whether the making of a claim's volume for a node was given up: the provisioner has taken
+    /// the choice of the node back.
+    pub(crate) fn gave_up(&self, key: &ClaimKey, node: Symbol) -> bool {
+        let called = self.claims.get(key).is_some_and(|claim| {
+            claim.has_annotation(STORAGE_PROVISIONER)
+                && claim.spec.volume_name.is_empty()
+                && claim.annotation(SELECTED_NODE) != Some(node)
+                && !self.volumes.values().any(|volume| volume.is_bound_to(claim))
+        });
+        called && !self.assumed_nodes.contains_key(key) && self.reserved_volume(key).is_none()
+    }
+
+    /// A new version of what a CSI driver says of itself, or of an attachment.
+    pub(crate) fn set_other(&mut self, object: &Object) {
+        match object {
+            Object::CsiDriver(driver) => {
+                self.csi_drivers.insert(Symbol::new(&driver.meta.name), driver.clone());
+            }
+            Object::CsiStorageCapacity(capacity) => {
+                self.capacities.insert(capacity.meta.id, capacity.clone());
+            }
+            Object::VolumeAttachment(attachment) => {
+                let key = (attachment.node, attachment.meta.name.clone());
+                self.attachments.insert(key, attachment.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// Such an object is gone.
+    pub(crate) fn remove_other(&mut self, object: &Object) {
+        match object {
+            Object::CsiDriver(driver) => {
+                self.csi_drivers.remove(&Symbol::new(&driver.meta.name));
+            }
+            Object::CsiStorageCapacity(capacity) => {
+                self.capacities.remove(&capacity.meta.id);
+            }
+            Object::VolumeAttachment(attachment) => {
+                self.attachments.remove(&(attachment.node, attachment.meta.name.clone()));
+            }
+            _ => {}
+        }
+    }
+
     /// How many pods on nodes use the claim.
     pub(crate) fn users(&self, key: &ClaimKey) -> u32 {
         self.users.get(key).copied().unwrap_or(0)
@@ -138,18 +214,5 @@ impl Volumes {
 /// The claims that a pod uses, each with whether it belongs to a generic ephemeral volume.
 pub(crate) fn claims_of(pod: &Pod) -> impl Iterator<Item = (ClaimKey, bool)> + '_ {
     let namespace = pod.meta.namespace;
-    pod.spec.volumes.iter().filter_map(move |volume| match &volume.source {
-        VolumeSource::Claim { name, .. } => Some(((namespace, name.as_str().into()), false)),
-        VolumeSource::Ephemeral => {
-            Some(((namespace, format!("{}-{}", pod.meta.name, volume.name).into()), true))
-        }
-        _ => None,
-    })
-}
-
-/// Whether a pod uses claims.
-pub(crate) fn uses_claims(pod: &Pod) -> bool {
-    let is_claim =
-        |source: &VolumeSource| matches!(source, VolumeSource::Claim { .. } | VolumeSource::Ephemeral);
-    pod.spec.volumes.iter().any(|volume| is_claim(&volume.source))
+    claim_names(pod).map(move |(name, ephemeral)| ((namespace, name), ephemeral))
 }

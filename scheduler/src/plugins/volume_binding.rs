@@ -1,21 +1,20 @@
 //! VolumeBinding: claims are bound to volumes that the chosen node can reach, or volumes are made
 //! there.
-//!
-//! Model: free capacity of storage (CSIStorageCapacity) is not known and taken as sufficient.
 
 use std::sync::Arc;
 
 use compact_str::CompactString;
 use seatrial_api::object::{Kind, Object, ObjectRef};
-use seatrial_api::pod::Pod;
+use seatrial_api::pod::{Pod, Volume, VolumeSource};
 use seatrial_api::request::{Patch, Request, Subresource};
 use seatrial_api::storage::{
-    ClaimPhase, ClaimRef, PersistentVolume, PersistentVolumeClaim, VolumeBindingMode, VolumePhase,
+    ClaimPhase, CsiStorageCapacity, PersistentVolume, PersistentVolumeClaim, SELECTED_NODE,
+    VolumeBindingMode, VolumePhase,
 };
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::Span;
 
-use crate::cluster::volumes::{BIND_COMPLETED, ClaimKey, SELECTED_NODE, Volumes, claims_of};
+use crate::cluster::volumes::{ClaimKey, Volumes, claims_of};
 use crate::cluster::{Cluster, NodeInfo};
 use crate::framework::{
     Code, Cycle, CycleState, EventContext, Hint, Plugin, Points, PreBindProgress, PreFilter, Reason, Scope,
@@ -61,10 +60,6 @@ const NODE_CONFLICT: &str = "node(s) didn't match PersistentVolume's node affini
 const BIND_CONFLICT: &str = "node(s) didn't find available persistent volumes to bind";
 const VOLUME_MISSING: &str = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)";
 
-fn is_bound(claim: &PersistentVolumeClaim) -> bool {
-    !claim.spec.volume_name.is_empty() && claim.meta.annotations.get(Symbol::new(BIND_COMPLETED)).is_some()
-}
-
 fn key_of(claim: &PersistentVolumeClaim) -> ClaimKey {
     (claim.meta.namespace, claim.meta.name.clone())
 }
@@ -91,7 +86,7 @@ fn pod_claims(volumes: &Volumes, pod: &Pod) -> Result<PodClaims, String> {
         if claim.meta.is_deleting() {
             return Err(format!("persistentvolumeclaim \"{name}\" is being deleted"));
         }
-        if is_bound(claim) {
+        if claim.is_fully_bound() {
             claims.bound.push(claim.clone());
         } else if volume.is_empty() && waits_for_consumer(volumes, claim) {
             claims.delayed.push(claim.clone());
@@ -117,12 +112,6 @@ fn reaches(volume: &PersistentVolume, node: &NodeInfo) -> bool {
     })
 }
 
-fn belongs_to(claim_ref: &ClaimRef, claim: &PersistentVolumeClaim) -> bool {
-    claim_ref.namespace == claim.meta.namespace
-        && claim_ref.name == claim.meta.name.as_str()
-        && claim_ref.uid.is_none_or(|uid| uid == claim.meta.uid)
-}
-
 /// The volume to bind a claim to on a node: one reserved for it, else the smallest that will do.
 fn matching_volume<'a>(
     volumes: &'a Volumes,
@@ -136,7 +125,7 @@ fn matching_volume<'a>(
         let owner = volumes.claim_of(volume);
         let comes_into_question = volume.storage_class == class
             && taken.iter().all(|(name, _)| *name != volume.meta.name)
-            && owner.is_none_or(|claim_ref| belongs_to(claim_ref, claim))
+            && owner.is_none_or(|claim_ref| claim_ref.names(claim))
             && volume.capacity >= claim.spec.request
             && volume.volume_mode == claim.spec.volume_mode
             && volume.attributes_class == claim.spec.attributes_class
@@ -162,17 +151,20 @@ fn matching_volume<'a>(
 fn can_provision(volumes: &Volumes, claim: &PersistentVolumeClaim, node: &NodeInfo) -> bool {
     let class = claim.spec.storage_class.and_then(|name| volumes.classes.get(&name));
     let Some(class) = class else { return false };
-    let provisioner = class.provisioner.as_str();
-    if provisioner.is_empty() || provisioner == "kubernetes.io/no-provisioner" {
-        return false;
-    }
-    class.allowed_topologies.as_ref().is_none_or(|terms| {
+    let here = class.allowed_topologies.as_ref().is_none_or(|terms| {
         terms.is_empty()
             || terms.iter().any(|term| {
                 !term.expressions.is_empty()
                     && term.expressions.iter().all(|wanted| wanted.admits(node.label(wanted.key)))
             })
-    })
+    });
+    class.provisions() && here && volumes.has_capacity(claim, class, node.labels())
+}
+
+/// Whether a driver says that there is more room than before.
+fn grows(old: &CsiStorageCapacity, new: &CsiStorageCapacity) -> bool {
+    let limit = |capacity: &CsiStorageCapacity| capacity.volume_max.or(capacity.capacity);
+    limit(new) > limit(old)
 }
 
 /// How the pod's delayed claims would be bound on a node; `None` if they cannot.
@@ -300,17 +292,29 @@ impl Plugin for VolumeBinding {
     fn pre_bind_progress(&self, cluster: &Cluster, pod: &Arc<Pod>, node: Symbol) -> PreBindProgress {
         for (key, _) in claims_of(pod) {
             let Some(claim) = cluster.volumes.claim(key.0, &key.1) else {
-                return PreBindProgress::Failed(format!("persistentvolumeclaim \"{}\" not found", key.1));
+                let text = format!(
+                    "binding volumes: failed to check provisioning pvc: could not find v1.PersistentVolumeClaim \"{}/{}\"",
+                    key.0, key.1
+                );
+                return PreBindProgress::Failed(text);
             };
-            if is_bound(claim) {
+            if claim.is_fully_bound() {
                 let volume = cluster.volumes.volumes.get(claim.spec.volume_name.as_str());
                 let reachable =
                     volume.zip(cluster.node(node)).is_some_and(|(volume, node)| reaches(volume, node));
                 if !reachable {
-                    let text = format!("the volume of claim \"{}\" cannot be reached from the node", key.1);
+                    let text = format!(
+                        "binding volumes: pv \"{}\" node affinity doesn't match node \"{node}\": no matching \
+                         NodeSelectorTerms",
+                        claim.spec.volume_name
+                    );
                     return PreBindProgress::Failed(text);
                 }
                 continue;
+            }
+            if cluster.volumes.gave_up(&key, node) {
+                let text = format!("binding volumes: provisioning failed for PVC \"{}\"", key.1);
+                return PreBindProgress::Failed(text);
             }
             return PreBindProgress::Waiting;
         }
@@ -338,6 +342,13 @@ impl Plugin for VolumeBinding {
             }
             ClusterEvent::ClaimAdd(claim) | ClusterEvent::ClaimUpdate { new: claim, .. } => {
                 Hint::queue_if(claims_of(context.pod).any(|(key, _)| key == key_of(claim)))
+            }
+            ClusterEvent::CapacityAdd(_) => Hint::Queue,
+            ClusterEvent::CapacityUpdate { old, new } => Hint::queue_if(grows(old, new)),
+            ClusterEvent::DriverUpdate { old, new } => {
+                let inline = |volume: &Volume| matches!(volume.source, VolumeSource::Csi(driver) if driver == new.meta.name.as_str());
+                let is_let_off = old.storage_capacity && !new.storage_capacity;
+                Hint::queue_if(is_let_off && context.pod.spec.volumes.iter().any(inline))
             }
             _ => Hint::Skip,
         }

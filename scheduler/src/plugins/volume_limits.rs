@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use seatrial_api::pod::Pod;
-use seatrial_api::storage::CsiNode;
+use seatrial_api::storage::{CsiNode, uses_claims};
 use seatrial_api::symbol::Symbol;
 
-use crate::cluster::volumes::{Volumes, claims_of, uses_claims};
+use crate::cluster::volumes::{Volumes, claims_of};
 use crate::cluster::{Cluster, NodeInfo};
 use crate::framework::{
     Code, Cycle, CycleState, EventContext, Hint, Plugin, Points, PreFilter, Reason, Scope, Verdict, Why,
@@ -80,9 +80,16 @@ impl Plugin for NodeVolumeLimits {
         if wanted.is_empty() {
             return Ok(());
         }
-        let attached: BTreeSet<VolumeName> =
+        let mut attached: BTreeSet<VolumeName> =
             node.pods().iter().flat_map(|other| volumes_of(cluster, &other.pod)).collect();
         wanted.retain(|volume| !attached.contains(volume));
+        // What is still attached though no pod uses it any more takes a place as well.
+        let volumes = &cluster.volumes;
+        let left = volumes.attached_to(node.name()).filter_map(|attachment| {
+            let volume = volumes.volumes.get(attachment.volume.as_str())?;
+            Some((volume.csi_driver, volume.csi_handle.to_string()))
+        });
+        attached.extend(left);
         let mut counts: BTreeMap<Symbol, i64> = BTreeMap::new();
         for (driver, _) in &wanted {
             *counts.entry(*driver).or_default() += 1;
@@ -113,6 +120,7 @@ impl Plugin for NodeVolumeLimits {
             ClusterEvent::ClaimAdd(claim) => Hint::queue_if(claims_of(pod).any(|((namespace, name), _)| {
                 (namespace, &name) == (claim.meta.namespace, &claim.meta.name)
             })),
+            ClusterEvent::AttachmentDelete(_) => Hint::queue_if(uses_claims(pod)),
             _ => Hint::Skip,
         }
     }

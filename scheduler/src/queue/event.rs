@@ -5,7 +5,10 @@ use std::sync::Arc;
 use seatrial_api::node::{Node, NodeConditionType};
 use seatrial_api::pod::Pod;
 use seatrial_api::resources::Resources;
-use seatrial_api::storage::{CsiNode, PersistentVolume, PersistentVolumeClaim, StorageClass};
+use seatrial_api::storage::{
+    CsiDriver, CsiNode, CsiStorageCapacity, PersistentVolume, PersistentVolumeClaim, StorageClass,
+    VolumeAttachment,
+};
 use smallvec::SmallVec;
 
 /// What changed about a pod.
@@ -86,6 +89,16 @@ pub enum ClusterEvent {
         old: Arc<CsiNode>,
         new: Arc<CsiNode>,
     },
+    DriverUpdate {
+        old: Arc<CsiDriver>,
+        new: Arc<CsiDriver>,
+    },
+    CapacityAdd(Arc<CsiStorageCapacity>),
+    CapacityUpdate {
+        old: Arc<CsiStorageCapacity>,
+        new: Arc<CsiStorageCapacity>,
+    },
+    AttachmentDelete(Arc<VolumeAttachment>),
 }
 
 /// The kind of an event, for looking past events that interest nobody.

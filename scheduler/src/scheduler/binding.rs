@@ -107,7 +107,9 @@ impl Scheduler {
             match profile.plugin(plugin).pre_bind_progress(&self.cluster, &entry.pod, node) {
                 PreBindProgress::Done => {}
                 PreBindProgress::Waiting => waiting = true,
-                PreBindProgress::Failed(message) => {
+                PreBindProgress::Failed(problem) => {
+                    let name = profile.plugin(plugin).name();
+                    let message = format!("running PreBind plugin \"{name}\": {problem}");
                     self.fail_binding(now, id, &message, effects);
                     return;
                 }
@@ -117,7 +119,10 @@ impl Scheduler {
             self.pre_bindings.remove(&id);
             self.bind(now, id, node, effects);
         } else if now >= deadline {
-            self.fail_binding(now, id, "timed out waiting for the condition", effects);
+            let name = profile.pre_bind.first().map_or("", |&plugin| profile.plugin(plugin).name());
+            let message =
+                format!("running PreBind plugin \"{name}\": binding volumes: context deadline exceeded");
+            self.fail_binding(now, id, &message, effects);
         } else {
             effects.timer(now + PRE_BIND_POLL, Timer::PreBind(id));
         }

@@ -30,6 +30,9 @@ impl Scheduler {
     fn object_changed(&mut self, now: SimTime, object: &Object, gone: bool) {
         if gone {
             self.cluster.forget(object);
+            if let Object::VolumeAttachment(attachment) = object {
+                self.event(now, ClusterEvent::AttachmentDelete(attachment.clone()), None);
+            }
             return;
         }
         let event = self.storage_event(object);
@@ -62,6 +65,16 @@ impl Scheduler {
                 match volumes.csi_nodes.get(&Symbol::new(&csi_node.meta.name)).cloned() {
                     Some(old) => ClusterEvent::CsiNodeUpdate { old, new: csi_node.clone() },
                     None => ClusterEvent::CsiNodeAdd(csi_node.clone()),
+                }
+            }
+            Object::CsiDriver(driver) => {
+                let old = volumes.csi_drivers.get(&Symbol::new(&driver.meta.name)).cloned()?;
+                ClusterEvent::DriverUpdate { old, new: driver.clone() }
+            }
+            Object::CsiStorageCapacity(capacity) => {
+                match volumes.capacities.get(&capacity.meta.id).cloned() {
+                    Some(old) => ClusterEvent::CapacityUpdate { old, new: capacity.clone() },
+                    None => ClusterEvent::CapacityAdd(capacity.clone()),
                 }
             }
             _ => return None,

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use seatrial_api::cloud::{CapacityType, Offer};
 use seatrial_api::labels::{Labels, Selector};
-use seatrial_api::meta::Uid;
+use seatrial_api::meta::{ObjectMeta, Uid};
 use seatrial_api::node::NodeResources;
 use seatrial_api::object::{Kind, Object};
 use seatrial_api::scheduling::Taint;
+use seatrial_api::storage::{DEFAULT_CLASS, ReclaimPolicy, StorageClass, VolumeBindingMode};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, Ratio, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
@@ -79,6 +80,14 @@ pub struct LatencyModel {
     pub cloud_api: Distribution,
     /// From the end of such a call to the end of a machine that is given back.
     pub node_deletion: Distribution,
+    /// Making a volume for a claim, or making it larger.
+    pub volume_provision: Distribution,
+    /// Deleting a volume's storage.
+    pub volume_delete: Distribution,
+    /// Attaching a volume to a node.
+    pub volume_attach: Distribution,
+    /// Detaching a volume from a node.
+    pub volume_detach: Distribution,
 }
 
 impl LatencyModel {
@@ -104,6 +113,10 @@ impl LatencyModel {
             node_boot: zero(),
             cloud_api: zero(),
             node_deletion: zero(),
+            volume_provision: zero(),
+            volume_delete: zero(),
+            volume_attach: zero(),
+            volume_detach: zero(),
         }
     }
 
@@ -135,6 +148,10 @@ impl LatencyModel {
             node_boot: lognormal(45_000, 150_000),
             cloud_api: lognormal(2_000, 15_000),
             node_deletion: lognormal(30_000, 180_000),
+            volume_provision: lognormal(4_000, 30_000),
+            volume_delete: lognormal(4_000, 30_000),
+            volume_attach: lognormal(8_000, 40_000),
+            volume_detach: lognormal(6_000, 40_000),
         }
     }
 }
@@ -413,6 +430,58 @@ pub struct CloudConfig {
     pub cpu_max: Option<MilliCpu>,
 }
 
+/// How the volumes of a StorageClass behave, where the class cannot say.
+#[derive(Clone, Debug, Default)]
+pub struct StorageProfile {
+    /// The class.
+    pub class: Symbol,
+    /// Whether a volume can be reached from its zone alone; `None` for all but those that several
+    /// nodes may have.
+    pub zonal: Option<bool>,
+    /// How much storage there is: in each zone, or in all if volumes are not bound to one; `None`
+    /// for any amount.
+    pub capacity: Option<Bytes>,
+    /// Making a volume; the model's default if absent.
+    pub provision: Option<Distribution>,
+    /// Deleting one; the model's default if absent.
+    pub delete: Option<Distribution>,
+    /// Attaching one; the model's default if absent.
+    pub attach: Option<Distribution>,
+    /// Detaching one; the model's default if absent.
+    pub detach: Option<Distribution>,
+}
+
+/// The storage of a cluster.
+#[derive(Clone, Debug, Default)]
+pub struct StorageModel {
+    /// Classes that are there from the start, besides those of the state and the manifests.
+    pub classes: Vec<StorageClass>,
+    /// How the volumes of classes behave.
+    pub profiles: Vec<StorageProfile>,
+}
+
+impl StorageModel {
+    /// A class of volumes as clouds offer them: made where the first pod runs, reached from that zone
+    /// alone, by one node at a time.
+    pub fn block_class(name: &str) -> StorageClass {
+        StorageClass {
+            meta: ObjectMeta::named("", name),
+            provisioner: Symbol::new("csi.seatrial"),
+            binding_mode: VolumeBindingMode::WaitForFirstConsumer,
+            reclaim_policy: ReclaimPolicy::Delete,
+            allowed_topologies: None,
+            allow_expansion: true,
+        }
+    }
+
+    /// The class `standard`, which claims without a class get.
+    pub fn standard() -> StorageModel {
+        let mut class = StorageModel::block_class("standard");
+        class.meta.annotations = Labels::of(&[(DEFAULT_CLASS, "true")]);
+        StorageModel { classes: vec![class], profiles: Vec::new() }
+    }
+}
+
 /// Everything that a simulated cluster is made from.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
@@ -455,6 +524,8 @@ pub struct ClusterConfig {
     pub cloud: CloudConfig,
     /// How fast things are.
     pub latency: LatencyModel,
+    /// The storage.
+    pub storage: StorageModel,
     /// Whether clients keep to their rate limits.
     pub client_rate_limits: bool,
     /// The scheduler's configuration.

@@ -135,6 +135,8 @@ pub(crate) enum What {
         /// The process that this belongs to.
         process: u32,
     },
+    /// A storage driver has done a work: its row.
+    Storage(u32),
     /// The CPU demand of a profile changes.
     Load {
         /// The profile.
@@ -158,7 +160,7 @@ pub struct ClusterEvent {
 const _: () = assert!(size_of::<ClusterEvent>() <= 16, "an event fits half of a queue entry");
 
 /// The kinds of events, for a trace that is read by people.
-pub(crate) const KIND_NAMES: [&str; 19] = [
+pub(crate) const KIND_NAMES: [&str; 20] = [
     "commit",
     "watch",
     "node-watch",
@@ -178,6 +180,7 @@ pub(crate) const KIND_NAMES: [&str; 19] = [
     "leads",
     "kubelet-up",
     "cloud",
+    "storage",
 ];
 
 impl Event for ClusterEvent {
@@ -202,6 +205,7 @@ impl Event for ClusterEvent {
             What::Leads { component, life } => (16, component as u32, life),
             What::KubeletUp { machine, process } => (17, machine, process),
             What::Cloud(row) => (18, row, 0),
+            What::Storage(row) => (19, row, 0),
         };
         Signature { kind, ids: [a, b, 0] }
     }

@@ -25,6 +25,10 @@ pub(crate) struct Latencies {
     pub(crate) node_boot: Sampler,
     pub(crate) cloud_api: Sampler,
     pub(crate) node_deletion: Sampler,
+    pub(crate) volume_provision: Sampler,
+    pub(crate) volume_delete: Sampler,
+    pub(crate) volume_attach: Sampler,
+    pub(crate) volume_detach: Sampler,
 }
 
 /// Compressed images grow by this factor (in tenths) when they are unpacked.
@@ -57,6 +61,10 @@ impl Latencies {
             node_boot: span("nodeBoot", &model.node_boot)?,
             cloud_api: span("cloudApi", &model.cloud_api)?,
             node_deletion: span("nodeDeletion", &model.node_deletion)?,
+            volume_provision: span("volumeProvision", &model.volume_provision)?,
+            volume_delete: span("volumeDelete", &model.volume_delete)?,
+            volume_attach: span("volumeAttach", &model.volume_attach)?,
+            volume_detach: span("volumeDetach", &model.volume_detach)?,
         })
     }
 

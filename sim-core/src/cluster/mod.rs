@@ -31,6 +31,7 @@ mod runtime;
 mod session;
 mod setup;
 mod slab;
+mod storage;
 mod streams;
 mod usage;
 mod world;

@@ -28,6 +28,7 @@ impl World {
             Object::Pod(pod) if event.change == Change::Deleted => Some(pod.meta.id),
             _ => None,
         };
+        self.storage_committed(now, &event, cause);
         self.fan_out(now, event, machine, cause);
         if let Some(pod) = gone {
             self.runtimes.remove_pod(pod);

@@ -24,6 +24,7 @@ use super::latency::Latencies;
 use super::machines::KubeletState;
 use super::nodes::node_object;
 use super::runtime::Runtimes;
+use super::storage::Storage;
 use super::world::{Client, Parts, World};
 use crate::engine::dist::DistributionError;
 
@@ -73,6 +74,7 @@ pub(super) fn build(mut config: ClusterConfig) -> Result<World, SetupError> {
     let latencies =
         Latencies::new(&config.latency).map_err(|(stage, error)| SetupError::Latency { stage, error })?;
     let behaviours = Behaviours::new(&config.profiles, &config.images).map_err(SetupError::Distribution)?;
+    let storage = Storage::new(&config.storage).map_err(SetupError::Distribution)?;
     let scheduler = Scheduler::new(config.scheduler.clone()).map_err(SetupError::Scheduler)?;
     let controllers = ControllerManager::new(controller_config(&config));
     let autoscaler = super::cloud::autoscaler(&config).map_err(SetupError::Scheduler)?;
@@ -84,6 +86,7 @@ pub(super) fn build(mut config: ClusterConfig) -> Result<World, SetupError> {
         kubelets: Kubelets::new(config.seed),
         runtimes: Runtimes::new(behaviours),
         latencies,
+        storage,
         config: config.clone(),
     });
     world.found();
@@ -110,7 +113,7 @@ pub(super) fn controller_config(config: &ClusterConfig) -> ControllerConfig {
 }
 
 impl World {
-    /// The namespaces that are always there.
+    /// What is always there: namespaces, and the storage classes of the configuration.
     fn found(&mut self) {
         for name in NAMESPACES {
             let namespace = Namespace { meta: ObjectMeta::named("", name), ..Namespace::default() };
@@ -121,6 +124,14 @@ impl World {
                 .any(|object| matches!(object, Object::Namespace(_)) && object.meta().name == name);
             if !given {
                 self.import(Object::Namespace(Arc::new(namespace))).expect("invariant: the store is empty");
+            }
+        }
+        for class in self.config.storage.classes.clone() {
+            let given = |object: &Object| {
+                matches!(object, Object::StorageClass(_)) && object.meta().name == class.meta.name
+            };
+            if !self.config.state.iter().any(given) {
+                self.import(Object::StorageClass(Arc::new(class))).expect("invariant: the store is empty");
             }
         }
     }
@@ -167,8 +178,10 @@ impl World {
         let mut objects: Vec<&Object> = config.state.iter().collect();
         objects.sort_by_key(|object| match object {
             Object::Node(_) => 0,
-            Object::EndpointSlice(_) => 2,
-            _ => 1,
+            // What pods use comes before them.
+            Object::PersistentVolume(_) | Object::PersistentVolumeClaim(_) | Object::CsiDriver(_) => 1,
+            Object::EndpointSlice(_) => 3,
+            _ => 2,
         });
         for object in objects {
             if let Object::Node(node) = object {
@@ -229,6 +242,7 @@ impl World {
         let now = SimTime::ZERO;
         self.tell_controllers(now, Input::Timer(ControllerTimer::Started), Cause::NONE);
         let config = self.config.clone();
+        self.begin_storage(now);
         self.apply_in_order(now, &config.manifests, Cause::NONE);
         for (profile, behaviour) in self.runtimes.behaviours.profiles().to_vec().iter().enumerate() {
             for (step, &(at, _)) in behaviour.load().iter().enumerate() {

@@ -44,6 +44,10 @@ pub(crate) enum Purpose {
     CloudApi,
     StockOut,
     NodeDeletion,
+    VolumeProvision,
+    VolumeDelete,
+    VolumeAttach,
+    VolumeDetach,
 }
 
 /// The streams of one run.

@@ -33,6 +33,7 @@ use super::operator::Task;
 use super::recorder::Recorder;
 use super::runtime::{PodTruth, Runtimes};
 use super::slab::Slab;
+use super::storage::Storage;
 use super::streams::{Purpose, Streams, request_target};
 use super::usage::Usage;
 
@@ -51,6 +52,8 @@ pub(super) enum Client {
     Workload,
     Autoscaler,
     Cloud,
+    /// The storage drivers.
+    Storage,
 }
 
 /// A request on its way.
@@ -127,6 +130,7 @@ pub(super) struct World {
     /// The newest committed version of each node.
     pub(super) seen_nodes: FxHashMap<u32, Arc<Node>>,
     pub(super) recorder: Recorder,
+    pub(super) storage: Storage,
     pub(super) availability: Availability,
     /// Which components of the masters work.
     pub(super) masters: Masters,
@@ -178,6 +182,7 @@ pub(super) struct Parts {
     pub(super) autoscaler: Option<Box<Autoscaler>>,
     pub(super) runtimes: Runtimes,
     pub(super) latencies: Latencies,
+    pub(super) storage: Storage,
 }
 
 impl World {
@@ -205,6 +210,7 @@ impl World {
             pods_of: Vec::new(),
             runtimes: parts.runtimes,
             latencies: parts.latencies,
+            storage: parts.storage,
             flights: Slab::default(),
             watches: Slab::default(),
             timers: Slab::default(),
@@ -272,6 +278,7 @@ impl World {
             What::KubeletUp { machine, process } => self.kubelet_up(now, machine, process, cause),
             What::Arrival(position) => self.arrive(now, position),
             What::Cloud(row) => self.cloud_step(now, row, cause),
+            What::Storage(row) => self.storage_work_done(now, row, cause),
         }
     }
 
@@ -455,6 +462,7 @@ impl World {
             Client::Kubelet(_) => self.tell_kubelets(now, Input::Reply { token, reply: &reply }, cause),
             Client::Autoscaler => self.tell_autoscaler(now, Input::Reply { token, reply: &reply }, cause),
             Client::Operator | Client::Workload | Client::Cloud | Client::Departed | Client::Unsent => {}
+            Client::Storage => self.storage_answered(now, token, &reply, cause),
         }
     }
 
@@ -624,7 +632,14 @@ fn audience(kind: Kind, scheduler: &Scheduler, autoscaler: Option<&Autoscaler>) 
         let watches = match watcher {
             Watcher::Controllers => true,
             Watcher::Scheduler => scheduler.watches(kind),
-            Watcher::Kubelets => matches!(kind, Kind::ConfigMap | Kind::Secret | Kind::PersistentVolumeClaim),
+            Watcher::Kubelets => matches!(
+                kind,
+                Kind::ConfigMap
+                    | Kind::Secret
+                    | Kind::PersistentVolume
+                    | Kind::PersistentVolumeClaim
+                    | Kind::CsiDriver
+            ),
             Watcher::Proxies => kind == Kind::EndpointSlice,
             Watcher::Autoscaler => autoscaler.is_some_and(|one| one.watches(kind)),
         };

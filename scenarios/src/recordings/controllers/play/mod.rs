@@ -10,6 +10,7 @@ mod metrics;
 mod nodes;
 mod objects;
 mod people;
+mod provisioner;
 mod queue;
 mod recorder;
 
@@ -38,6 +39,7 @@ use kubelet::{Kubelet, KubeletTimer};
 use metrics::MetricsServer;
 use objects::Manifests;
 use people::People;
+use provisioner::Provisioner;
 use queue::Queue;
 use recorder::Recorder;
 
@@ -69,6 +71,8 @@ enum What {
     Controllers(ControllerTimer),
     Scheduler(Timer),
     Kubelet(KubeletTimer),
+    /// The provisioner has a claim's volume, or a released volume has been given up.
+    Provisioner(ObjectRef),
     /// The metrics server looks at the pods of an app again.
     Scrape(String),
     /// An action is due.
@@ -88,6 +92,7 @@ struct Play<'a> {
     queue: Queue<What>,
     manifests: Manifests,
     kubelet: Kubelet,
+    provisioner: Provisioner,
     metrics: MetricsServer,
     people: People,
     recorder: Recorder,
@@ -125,6 +130,7 @@ impl<'a> Play<'a> {
             queue: Queue::default(),
             manifests: Manifests::new(calendar, version),
             kubelet: Kubelet::default(),
+            provisioner: Provisioner::default(),
             metrics: MetricsServer::default(),
             people: People::default(),
             recorder: Recorder::default(),
@@ -219,6 +225,7 @@ impl<'a> Play<'a> {
             What::Controllers(timer) => self.tell_controllers(Input::Timer(timer)),
             What::Scheduler(timer) => self.tell_scheduler(Input::Timer(timer)),
             What::Kubelet(timer) => self.kubelet_timer(timer),
+            What::Provisioner(target) => self.provisioner_acts(target),
             What::Scrape(app) => self.scrape(app),
             What::Act(index) => self.act(index),
             What::Continue => self.proceed(),
@@ -237,6 +244,7 @@ impl<'a> Play<'a> {
         {
             self.kubelet_sees(pod);
         }
+        self.provisioner_sees(event);
     }
 
     fn tell_controllers(&mut self, input: Input<'_, ControllerTimer>) {
