@@ -283,6 +283,9 @@ pub enum TieBreak {
     Seeded,
     /// First in name order.
     First,
+    /// What lies on top of the heap that upstream builds over the nodes in their order. That order
+    /// is what goroutine timing leaves of it there, which in small clusters is all.
+    Heap,
 }
 
 /// What a scheduling cycle costs in time. All zero makes scheduling instant.

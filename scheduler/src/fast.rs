@@ -222,7 +222,7 @@ impl Decision<'_> {
         let chosen = match self.ties {
             TieBreak::First => cluster.first_by_name(members(best)),
             TieBreak::Seeded if count > 1 => bitset::nth(best, stream.below(count as u64) as usize),
-            TieBreak::Seeded => members(best).next(),
+            TieBreak::Seeded | TieBreak::Heap => members(best).next(),
         };
         chosen.expect("invariant: of some nodes one is best")
     }

@@ -156,7 +156,9 @@ pub(crate) fn preempt(context: &mut PostFilterContext<'_>, arguments: Preemption
 /// Which of several equally good nodes is taken, as an index into them.
 fn break_tie(ties: TieBreak, stream: &mut Stream, names: impl ExactSizeIterator<Item = Symbol>) -> usize {
     match ties {
-        TieBreak::First => names.enumerate().min_by_key(|(_, name)| *name).map_or(0, |(index, _)| index),
+        TieBreak::First | TieBreak::Heap => {
+            names.enumerate().min_by_key(|(_, name)| *name).map_or(0, |(index, _)| index)
+        }
         TieBreak::Seeded if names.len() > 1 => stream.below(names.len() as u64) as usize,
         TieBreak::Seeded => 0,
     }

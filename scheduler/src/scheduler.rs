@@ -24,7 +24,7 @@ use seatrial_api::units::SimTime;
 
 use crate::cases::{CaseDecision, Play};
 use crate::cluster::Cluster;
-use crate::config::{ClientRate, ConfigurationError, SchedulerConfiguration};
+use crate::config::{ClientRate, ConfigurationError, SchedulerConfiguration, TieBreak};
 use crate::extender;
 use crate::fast::FastPath;
 use crate::framework::{Plugin, Profile};
@@ -148,8 +148,9 @@ impl Scheduler {
                 Order::new(&configuration.queue),
             ),
             gangs: configuration.queue.gangs.map(|gangs| Box::new(Gangs::new(gangs))),
-            // What an extender answers cannot be remembered.
-            fast: configuration.extenders.is_empty().then(|| Box::new(FastPath::new(&profiles))),
+            // What an extender answers cannot be remembered, and a heap is built over all nodes.
+            fast: (configuration.extenders.is_empty() && configuration.ties != TieBreak::Heap)
+                .then(|| Box::new(FastPath::new(&profiles))),
             stream: Stream::new(configuration.seed, 0, STREAM_PURPOSE),
             configuration: Arc::new(configuration),
             profiles: profiles.into(),

@@ -215,7 +215,8 @@ fn nodes<'a>(view: &View<'a>) -> impl Iterator<Item = (Option<Verdict>, Symbol, 
 }
 
 /// Deletes old pods: those that are not available without limit, the others while no more nodes
-/// than allowed are without an available pod.
+/// than allowed are without an available pod. Upstream has the nodes in a map, so in any order: here
+/// the last one comes first.
 fn roll_by_deleting(view: &View<'_>, unavailable_max: i32) -> Changes {
     let is_available = |pod: &Pod| pod.is_available(min_ready(view.set.min_ready_seconds), view.now);
     let mut unavailable = 0;
@@ -236,7 +237,7 @@ fn roll_by_deleting(view: &View<'_>, unavailable_max: i32) -> Changes {
         }
     }
     let room = usize::try_from(unavailable_max - unavailable).unwrap_or(0);
-    broken.extend(candidates.into_iter().take(room));
+    broken.extend(candidates.into_iter().rev().take(room));
     Changes { delete: broken, ..Changes::default() }
 }
 
@@ -270,7 +271,7 @@ fn roll_by_surging(view: &View<'_>, surge_max: i32, wanting: i32) -> Changes {
     let surplus = usize::try_from(available - wanting).unwrap_or(0);
     changes.delete.extend(misplaced.into_iter().take(surplus));
     let room = usize::try_from(surge_max - surging).unwrap_or(0);
-    changes.create.extend(candidates.into_iter().take(room));
+    changes.create.extend(candidates.into_iter().rev().take(room));
     changes
 }
 
