@@ -5,19 +5,24 @@ use std::sync::Arc;
 
 use crate::autoscaling::HorizontalPodAutoscaler;
 use crate::config::{ConfigMap, Namespace, Secret, ServiceAccount};
+use crate::cronjob::CronJob;
 use crate::document;
+use crate::lease::Lease;
 use crate::meta::ObjectMeta;
 use crate::networking::{Ingress, IngressClass, NetworkPolicy};
 use crate::node::Node;
 use crate::pod::Pod;
 use crate::policy::{PodDisruptionBudget, PriorityClass};
-use crate::service::{EndpointSlice, Service};
+use crate::quota::{LimitRange, ResourceQuota};
+use crate::service::{EndpointSlice, Endpoints, Service};
 use crate::storage::{
     CsiDriver, CsiNode, CsiStorageCapacity, PersistentVolume, PersistentVolumeClaim, StorageClass,
     VolumeAttachment,
 };
 use crate::symbol::Symbol;
-use crate::workload::{ControllerRevision, DaemonSet, Deployment, Job, ReplicaSet, StatefulSet};
+use crate::workload::{
+    ControllerRevision, DaemonSet, Deployment, Job, ReplicaSet, ReplicationController, StatefulSet,
+};
 
 /// An object without logic of its own: custom resources and kinds that are not played.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -168,12 +173,18 @@ kinds! {
     Secret "v1" "secrets" namespaced,
     PersistentVolume "v1" "persistentvolumes" cluster,
     PersistentVolumeClaim "v1" "persistentvolumeclaims" namespaced,
+    ReplicationController "v1" "replicationcontrollers" namespaced,
+    ResourceQuota "v1" "resourcequotas" namespaced,
+    LimitRange "v1" "limitranges" namespaced,
+    Endpoints "v1" "endpoints" namespaced,
     ReplicaSet "apps/v1" "replicasets" namespaced,
     Deployment "apps/v1" "deployments" namespaced,
     StatefulSet "apps/v1" "statefulsets" namespaced,
     DaemonSet "apps/v1" "daemonsets" namespaced,
     ControllerRevision "apps/v1" "controllerrevisions" namespaced,
     Job "batch/v1" "jobs" namespaced,
+    CronJob "batch/v1" "cronjobs" namespaced,
+    Lease "coordination.k8s.io/v1" "leases" namespaced,
     EndpointSlice "discovery.k8s.io/v1" "endpointslices" namespaced,
     PodDisruptionBudget "policy/v1" "poddisruptionbudgets" namespaced,
     HorizontalPodAutoscaler "autoscaling/v2" "horizontalpodautoscalers" namespaced,
@@ -188,7 +199,62 @@ kinds! {
     VolumeAttachment "storage.k8s.io/v1" "volumeattachments" cluster,
 }
 
+/// Kinds in the order in which they came to have a type, so that random streams, which are addressed by
+/// their places here, stay what they were when others are added. New ones go to the end.
+const BY_AGE: [Kind; 34] = [
+    Kind::Pod,
+    Kind::Node,
+    Kind::Namespace,
+    Kind::Service,
+    Kind::ServiceAccount,
+    Kind::ConfigMap,
+    Kind::Secret,
+    Kind::PersistentVolume,
+    Kind::PersistentVolumeClaim,
+    Kind::ReplicaSet,
+    Kind::Deployment,
+    Kind::StatefulSet,
+    Kind::DaemonSet,
+    Kind::ControllerRevision,
+    Kind::Job,
+    Kind::EndpointSlice,
+    Kind::PodDisruptionBudget,
+    Kind::HorizontalPodAutoscaler,
+    Kind::PriorityClass,
+    Kind::StorageClass,
+    Kind::CsiNode,
+    Kind::Untyped,
+    Kind::ReplicationController,
+    Kind::ResourceQuota,
+    Kind::LimitRange,
+    Kind::Endpoints,
+    Kind::CronJob,
+    Kind::Lease,
+    Kind::Ingress,
+    Kind::IngressClass,
+    Kind::NetworkPolicy,
+    Kind::CsiDriver,
+    Kind::CsiStorageCapacity,
+    Kind::VolumeAttachment,
+];
+
+/// The place of each kind in [`BY_AGE`]; kinds that are missing there share the last one.
+const NUMBERS: [u8; Kind::ALL.len()] = {
+    let mut numbers = [BY_AGE.len() as u8; Kind::ALL.len()];
+    let mut place = 0;
+    while place < BY_AGE.len() {
+        numbers[BY_AGE[place] as usize] = place as u8;
+        place += 1;
+    }
+    numbers
+};
+
 impl Kind {
+    /// A number of the kind that stays when other kinds are added.
+    pub fn number(self) -> u8 {
+        NUMBERS[self as usize]
+    }
+
     /// The API group, empty for the core group.
     pub fn group(self) -> &'static str {
         self.api_version().split_once('/').map_or("", |(group, _)| group)
@@ -211,6 +277,16 @@ impl Kind {
             _ => {}
         }
         Kind::ALL.iter().copied().find(|kind| *kind != Kind::Untyped && kind.as_str() == name)
+    }
+}
+
+/// The name that the resource of a kind has in all likelihood, as upstream guesses it.
+pub fn guess_plural(kind: &str) -> String {
+    let singular = kind.to_lowercase();
+    match singular.as_bytes().last() {
+        Some(b's') => format!("{singular}es"),
+        Some(b'y') => format!("{}ies", &singular[..singular.len() - 1]),
+        _ => format!("{singular}s"),
     }
 }
 
@@ -242,6 +318,13 @@ pub struct ObjectRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kind_has_a_number_of_its_own() {
+        let numbers: std::collections::BTreeSet<u8> = Kind::ALL.iter().map(|kind| kind.number()).collect();
+        assert_eq!(numbers.len(), Kind::ALL.len(), "a new kind goes to the end of BY_AGE");
+        assert_eq!((Kind::Pod.number(), Kind::Untyped.number()), (0, 21));
+    }
 
     #[test]
     fn kinds_know_their_group_and_names() {

@@ -135,6 +135,17 @@ impl Quantity {
         Quantity { nanos: divide_away_from_zero(self.nanos, 1_000_000) * 1_000_000, ..self }
     }
 
+    /// Both together, printed as this one is, or as the other one if this one is nothing.
+    pub fn plus(self, other: Quantity) -> Quantity {
+        let notation = if self.is_zero() { other.notation } else { self.notation };
+        Quantity { nanos: (self.nanos + other.nanos).clamp(-MAX_NANOS, MAX_NANOS), notation }
+    }
+
+    /// What is left of it without `other`, and never less than nothing.
+    pub fn minus_or_zero(self, other: Quantity) -> Quantity {
+        Quantity { nanos: (self.nanos - other.nanos).max(0), ..self }
+    }
+
     /// Whether it is nothing.
     pub const fn is_zero(self) -> bool {
         self.nanos == 0

@@ -334,6 +334,22 @@ impl ApiError {
         ApiError::new(ErrorReason::NotFound, message)
     }
 
+    /// 403: admission does not let the object in.
+    pub fn forbidden(kind: Kind, name: &str, detail: impl fmt::Display) -> ApiError {
+        let message = format!("{} \"{name}\" is forbidden: {detail}", kind.qualified_plural());
+        ApiError::new(ErrorReason::Forbidden, message)
+    }
+
+    /// 422: what is wrong with the object, one text or several.
+    pub fn invalid(kind: Kind, name: &str, errors: &[String]) -> ApiError {
+        let group = match kind.group() {
+            "" => String::new(),
+            group => format!(".{group}"),
+        };
+        let message = format!("{kind}{group} \"{name}\" is invalid: {}", aggregate(errors));
+        ApiError::new(ErrorReason::Invalid, message)
+    }
+
     /// 409: the stored version is another one.
     pub fn conflict(kind: Kind, name: &str) -> ApiError {
         let message = format!(
@@ -342,6 +358,20 @@ impl ApiError {
             kind.qualified_plural()
         );
         ApiError::new(ErrorReason::Conflict, message)
+    }
+}
+
+/// Several errors as one text, equal ones once, as upstream puts them together.
+pub(crate) fn aggregate(errors: &[String]) -> String {
+    let mut different: Vec<&str> = Vec::new();
+    for error in errors {
+        if !different.contains(&error.as_str()) {
+            different.push(error);
+        }
+    }
+    match &different[..] {
+        [only] => (*only).to_owned(),
+        several => format!("[{}]", several.join(", ")),
     }
 }
 

@@ -30,6 +30,39 @@ pub(crate) fn derive(spec: &PodSpec) -> DerivedSpec {
     }
 }
 
+/// The limits of all containers together, counted as requests are; the overhead is added where there
+/// is a limit.
+pub(crate) fn limits(spec: &PodSpec) -> Resources {
+    let mut limits = aggregate(spec, |container| container.limits.amounts());
+    if let Some(pod_level) = &spec.pod_limits {
+        replace(&mut limits, pod_level);
+    }
+    let overhead = &spec.overhead;
+    for (limit, extra) in
+        [(&mut limits.memory, overhead.memory), (&mut limits.ephemeral_storage, overhead.ephemeral_storage)]
+    {
+        if *limit != Bytes::ZERO {
+            *limit += extra;
+        }
+    }
+    if limits.cpu != MilliCpu::ZERO {
+        limits.cpu += overhead.cpu;
+    }
+    limits
+}
+
+/// Requests and limits of a pod without its overhead, as a LimitRange for pods measures them.
+pub(crate) fn without_overhead(spec: &PodSpec) -> (Resources, Resources) {
+    let mut requests = aggregate(spec, |container| container.requests.amounts());
+    let mut limits = aggregate(spec, |container| container.limits.amounts());
+    for (sum, pod_level) in [(&mut requests, &spec.pod_requests), (&mut limits, &spec.pod_limits)] {
+        if let Some(pod_level) = pod_level {
+            replace(sum, pod_level);
+        }
+    }
+    (requests, limits)
+}
+
 /// `max(containers + sidecars, max over init containers of its own plus earlier sidecars)`.
 fn aggregate(spec: &PodSpec, amounts: impl Fn(&Container) -> Resources) -> Resources {
     let mut running = Resources::default();

@@ -41,6 +41,18 @@ pub enum TrafficDistribution {
     PreferSameNode,
 }
 
+/// How many address families a Service may have. Clusters here have one, IPv4.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IpFamilyPolicy {
+    /// One.
+    #[default]
+    SingleStack,
+    /// Two where the cluster has them.
+    PreferDualStack,
+    /// Two.
+    RequireDualStack,
+}
+
 /// A port of a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePort {
@@ -85,6 +97,10 @@ pub struct Service {
     pub external_traffic_policy: TrafficPolicy,
     /// Which endpoints traffic prefers.
     pub traffic_distribution: Option<TrafficDistribution>,
+    /// How many address families it may have.
+    pub ip_family_policy: IpFamilyPolicy,
+    /// Whether a LoadBalancer gets node ports of its own.
+    pub allocate_node_ports: bool,
 }
 
 impl Service {
@@ -144,4 +160,39 @@ pub struct EndpointSlice {
     pub endpoints: Arc<[Endpoint]>,
     /// The resolved ports.
     pub ports: Box<[EndpointPort]>,
+}
+
+/// An address in an Endpoints object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointAddress {
+    /// The address as a number.
+    pub ip: u32,
+    /// The pod's row in the store; `u32::MAX` for addresses that others manage.
+    pub pod: u32,
+    /// The pod's identity.
+    pub pod_uid: Uid,
+    /// The pod's node.
+    pub node: Symbol,
+    /// The name under which DNS knows the pod, empty for none.
+    pub hostname: Symbol,
+}
+
+/// Addresses that have the same ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSubset {
+    /// Those that serve.
+    pub ready: Vec<EndpointAddress>,
+    /// Those that do not.
+    pub not_ready: Vec<EndpointAddress>,
+    /// Their ports.
+    pub ports: Box<[EndpointPort]>,
+}
+
+/// An Endpoints object: all endpoints of a Service in one, as there were before EndpointSlices.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Endpoints {
+    /// The metadata.
+    pub meta: ObjectMeta,
+    /// The addresses.
+    pub subsets: Arc<[EndpointSubset]>,
 }

@@ -101,6 +101,23 @@ pub struct ReplicaSetStatus {
     pub conditions: Vec<Condition>,
 }
 
+/// A ReplicationController: a ReplicaSet of old, with a selector of labels alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplicationController {
+    /// The metadata.
+    pub meta: ObjectMeta,
+    /// How many pods are wanted.
+    pub replicas: i32,
+    /// How long a pod must be ready to be available.
+    pub min_ready_seconds: i32,
+    /// Which pods are its own.
+    pub selector: Arc<Selector>,
+    /// What its pods look like.
+    pub template: Arc<PodTemplate>,
+    /// The status; terminating pods are not counted.
+    pub status: ReplicaSetStatus,
+}
+
 /// How a Deployment replaces its pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeploymentStrategy {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
+use seatrial_api::calendar::Calendar;
 use seatrial_api::meta::Uid;
 use seatrial_api::units::Span;
 use seatrial_api::version::KubernetesVersion;
@@ -40,6 +41,8 @@ impl ClientLimits {
 pub struct Config {
     /// The release that is played.
     pub version: KubernetesVersion,
+    /// The dates of the instants: schedules go by it.
+    pub calendar: Calendar,
     /// The rate limit of each controller's client.
     pub client_limits: ClientLimits,
     /// How long a worker computes before the first request of a sync goes out; zero is allowed.
@@ -59,6 +62,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             version: KubernetesVersion::default(),
+            calendar: Calendar::default(),
             client_limits: ClientLimits::Limited { qps: 20, burst: 30 },
             sync_cost: Span::from_millis(1),
             node_lifecycle: NodeLifecycleConfig::default(),

@@ -8,15 +8,18 @@
 
 mod attachdetach;
 mod config;
+pub mod cronjob;
 mod daemonset;
 mod deployment;
 mod direct;
 pub mod disruption;
+pub mod endpoints;
 pub mod endpointslice;
 mod framework;
 pub mod garbage_collector;
 pub mod hpa;
 mod job;
+pub mod leader_election;
 mod manager;
 pub mod namespace;
 pub mod node_lifecycle;
@@ -24,7 +27,9 @@ mod pass_schedule;
 pub mod persistentvolume;
 pub mod podgc;
 mod replicaset;
+mod resourcequota;
 mod selected_pods;
+mod serviceaccount;
 mod statefulset;
 pub mod taint_eviction;
 

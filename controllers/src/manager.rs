@@ -3,12 +3,15 @@
 use seatrial_api::machine::{Effects, Input, Machine, MetricValue, PodMetrics};
 use seatrial_api::request::{ApiError, Reply};
 use seatrial_api::units::SimTime;
+use seatrial_api::workload::{ReplicaSet, ReplicationController};
 
 use crate::Config;
+use crate::cronjob::CronJobController;
 use crate::daemonset::DaemonSetController;
 use crate::deployment::DeploymentController;
 use crate::direct::Direct;
 use crate::disruption::{DisruptionController, StaleDisruption};
+use crate::endpoints::EndpointsController;
 use crate::endpointslice::EndpointSliceController;
 use crate::framework::{Caches, Event, Runner, Surroundings, split_token};
 use crate::garbage_collector::GarbageCollector;
@@ -19,7 +22,9 @@ use crate::node_lifecycle::NodeLifecycleTimer;
 use crate::persistentvolume::{
     ClaimProtection, EphemeralVolumeController, ExpandController, VolumeProtection,
 };
-use crate::replicaset::ReplicaSetController;
+use crate::replicaset::PodSetController;
+use crate::resourcequota::QuotaController;
+use crate::serviceaccount::ServiceAccountController;
 use crate::statefulset::StatefulSetController;
 
 /// Timers of the controller manager.
@@ -127,13 +132,15 @@ macro_rules! queued {
 }
 
 queued! {
-    1 replicaset: ReplicaSetController,
+    1 replicaset: PodSetController<ReplicaSet>,
     2 deployment: DeploymentController,
     3 statefulset: StatefulSetController,
     4 daemonset: DaemonSetController,
     5 job: JobController,
     6 job_orphans: JobOrphanController,
     7 ttl_after_finished: TtlAfterFinishedController,
+    8 replicationcontroller: PodSetController<ReplicationController>,
+    9 cronjob: CronJobController,
     21 endpointslice: EndpointSliceController,
     22 disruption: DisruptionController,
     23 stale_disruption: StaleDisruption,
@@ -144,6 +151,9 @@ queued! {
     42 volume_protection: VolumeProtection,
     43 ephemeral_volume: EphemeralVolumeController,
     44 expand: ExpandController,
+    27 resourcequota: QuotaController,
+    28 serviceaccount: ServiceAccountController,
+    29 endpoints: EndpointsController,
 }
 
 /// All controllers over shared caches.

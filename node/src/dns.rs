@@ -232,6 +232,8 @@ pub(crate) mod tests {
             internal_traffic_policy: TrafficPolicy::Cluster,
             external_traffic_policy: TrafficPolicy::Cluster,
             traffic_distribution: None,
+            ip_family_policy: Default::default(),
+            allocate_node_ports: true,
         }
     }
 

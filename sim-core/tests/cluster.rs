@@ -237,6 +237,8 @@ fn service(name: &str, app: &str, change: impl FnOnce(&mut Service)) -> Object {
         internal_traffic_policy: TrafficPolicy::Cluster,
         external_traffic_policy: TrafficPolicy::Cluster,
         traffic_distribution: None,
+        ip_family_policy: Default::default(),
+        allocate_node_ports: true,
     };
     change(&mut service);
     Object::Service(Arc::new(service))

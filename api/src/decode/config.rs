@@ -7,6 +7,7 @@ use super::selector;
 use super::workload::{conditions, int_or_percent, observed_generation, status};
 use crate::base64;
 use crate::config::{ConfigMap, Namespace, Secret, ServiceAccount};
+use crate::lease::{Lease, LeaseRecord};
 use crate::meta::ObjectMeta;
 use crate::policy::{Budget, PdbStatus, PodDisruptionBudget, PriorityClass, UnhealthyPodEvictionPolicy};
 use crate::symbol::Symbol;
@@ -38,6 +39,21 @@ pub(super) fn namespace(object: &Reader<'_>, mut meta: ObjectMeta) -> Namespace 
 pub(super) fn service_account(object: &Reader<'_>, meta: ObjectMeta) -> ServiceAccount {
     object.known(&["automountServiceAccountToken", "imagePullSecrets", "secrets"]);
     ServiceAccount { meta }
+}
+
+/// Reads a Lease.
+pub(super) fn lease(object: &Reader<'_>, meta: ObjectMeta) -> Option<Lease> {
+    let record = object.object_or_empty("spec", |spec| {
+        spec.known(&["preferredHolder", "strategy"]);
+        LeaseRecord {
+            holder: spec.symbol("holderIdentity"),
+            duration_seconds: spec.int32("leaseDurationSeconds", 1).unwrap_or(0),
+            acquired: spec.time("acquireTime"),
+            renewed: spec.time("renewTime"),
+            transitions: spec.int32("leaseTransitions", 0).unwrap_or(0),
+        }
+    })?;
+    Some(Lease { meta, record })
 }
 
 /// Keys and values, in the order of the keys, as the server prints them.

@@ -36,7 +36,8 @@ pub(super) fn job(object: &Reader<'_>, meta: ObjectMeta, specs: &mut SpecPool) -
     object.object_or_empty("spec", |spec| read_spec(spec, meta, status, specs))?
 }
 
-fn read_spec(
+/// Reads the specification of a Job, or of the Jobs of a CronJob.
+pub(super) fn read_spec(
     spec: &Reader<'_>,
     mut meta: ObjectMeta,
     status: JobStatus,

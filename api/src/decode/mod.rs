@@ -11,6 +11,7 @@
 mod autoscaling;
 mod config;
 mod container;
+mod cronjob;
 mod job;
 mod meta;
 mod names;
@@ -18,6 +19,7 @@ mod networking;
 mod node;
 mod pod;
 mod pod_status;
+mod quota;
 mod reader;
 mod resources;
 mod scheduling;
@@ -152,6 +154,12 @@ fn typed(object: &Reader<'_>, kind: Kind, specs: &mut SpecPool) -> Option<Object
         Kind::Secret => Object::Secret(Arc::new(config::secret(object, meta))),
         Kind::PersistentVolume => Object::PersistentVolume(Arc::new(storage::volume(object, meta)?)),
         Kind::PersistentVolumeClaim => Object::PersistentVolumeClaim(Arc::new(storage::claim(object, meta)?)),
+        Kind::ReplicationController => {
+            Object::ReplicationController(Arc::new(workload::replication_controller(object, meta, specs)?))
+        }
+        Kind::ResourceQuota => Object::ResourceQuota(Arc::new(quota::resource_quota(object, meta)?)),
+        Kind::LimitRange => Object::LimitRange(Arc::new(quota::limit_range(object, meta)?)),
+        Kind::Endpoints => Object::Endpoints(Arc::new(service::endpoints(object, meta))),
         Kind::ReplicaSet => Object::ReplicaSet(Arc::new(workload::replica_set(object, meta, specs)?)),
         Kind::Deployment => Object::Deployment(Arc::new(workload::deployment(object, meta, specs)?)),
         Kind::StatefulSet => Object::StatefulSet(Arc::new(workload::stateful_set(object, meta, specs)?)),
@@ -160,6 +168,8 @@ fn typed(object: &Reader<'_>, kind: Kind, specs: &mut SpecPool) -> Option<Object
             Object::ControllerRevision(Arc::new(workload::controller_revision(object, meta, specs)?))
         }
         Kind::Job => Object::Job(Arc::new(job::job(object, meta, specs)?)),
+        Kind::CronJob => Object::CronJob(Arc::new(cronjob::cron_job(object, meta, specs)?)),
+        Kind::Lease => Object::Lease(Arc::new(config::lease(object, meta)?)),
         Kind::EndpointSlice => Object::EndpointSlice(Arc::new(service::endpoint_slice(object, meta)?)),
         Kind::PodDisruptionBudget => Object::PodDisruptionBudget(Arc::new(config::budget(object, meta)?)),
         Kind::HorizontalPodAutoscaler => {

@@ -8,10 +8,11 @@ use super::reader::Reader;
 use crate::container::PortRef;
 use crate::meta::{ObjectMeta, Uid};
 use crate::service::{
-    Endpoint, EndpointPort, EndpointSlice, Service, ServicePort, ServiceType, TrafficDistribution,
-    TrafficPolicy,
+    Endpoint, EndpointAddress, EndpointPort, EndpointSlice, EndpointSubset, Endpoints, IpFamilyPolicy,
+    Service, ServicePort, ServiceType, TrafficDistribution, TrafficPolicy,
 };
 use crate::symbol::Symbol;
+use compact_str::CompactString;
 use std::collections::BTreeSet;
 
 /// The label that names the Service of a slice.
@@ -21,16 +22,8 @@ const LABEL_SERVICE_NAME: &str = "kubernetes.io/service-name";
 const SESSION_AFFINITY_SECONDS: i32 = 10_800;
 
 /// Fields of Services that make no difference here.
-const WITHOUT_EFFECT: [&str; 8] = [
-    "allocateLoadBalancerNodePorts",
-    "clusterIPs",
-    "ipFamilies",
-    "ipFamily",
-    "ipFamilyPolicy",
-    "loadBalancerClass",
-    "loadBalancerIP",
-    "loadBalancerSourceRanges",
-];
+const WITHOUT_EFFECT: [&str; 4] =
+    ["ipFamily", "loadBalancerClass", "loadBalancerIP", "loadBalancerSourceRanges"];
 
 /// Reads a Service.
 pub(super) fn service(object: &Reader<'_>, meta: ObjectMeta) -> Option<Service> {
@@ -51,12 +44,22 @@ pub(super) fn service(object: &Reader<'_>, meta: ObjectMeta) -> Option<Service> 
             ("PreferSameZone", TrafficDistribution::PreferSameZone),
             ("PreferSameNode", TrafficDistribution::PreferSameNode),
         ];
+        let policies = [
+            ("SingleStack", IpFamilyPolicy::SingleStack),
+            ("PreferDualStack", IpFamilyPolicy::PreferDualStack),
+            ("RequireDualStack", IpFamilyPolicy::RequireDualStack),
+        ];
+        if spec.strs("ipFamilies").iter().any(|family| family != "IPv4") {
+            spec.refuse("ipFamilies", "the cluster has IPv4 only");
+        }
         let service = Service {
             meta,
             kind,
+            ip_family_policy: spec.choice("ipFamilyPolicy", &policies).unwrap_or_default(),
+            allocate_node_ports: spec.optional_bool("allocateLoadBalancerNodePorts").unwrap_or(true),
             selector: spec.has("selector").then(|| meta::labels(spec, "selector")).filter(|s| !s.is_empty()),
             ports: spec.list("ports", port).into(),
-            cluster_ip: spec.text("clusterIP"),
+            cluster_ip: cluster_ip(spec),
             external_name: spec.text("externalName"),
             external_ips: spec.texts("externalIPs"),
             health_check_node_port: spec.int("healthCheckNodePort", 0..=65_535).unwrap_or(0) as u16,
@@ -69,6 +72,19 @@ pub(super) fn service(object: &Reader<'_>, meta: ObjectMeta) -> Option<Service> 
         check(spec, &service);
         service
     })
+}
+
+/// The virtual IP, which is the first of `clusterIPs` too.
+fn cluster_ip(spec: &Reader<'_>) -> CompactString {
+    let (written, all) = (spec.text("clusterIP"), spec.strs("clusterIPs"));
+    match all.first() {
+        Some(first) if written.is_empty() => (&**first).into(),
+        Some(first) if *first != written.as_str() => {
+            spec.refuse("clusterIPs", "the first of them is clusterIP");
+            written
+        }
+        _ => written,
+    }
 }
 
 fn port(port: &Reader<'_>) -> ServicePort {
@@ -165,17 +181,46 @@ pub(super) fn endpoint_slice(object: &Reader<'_>, meta: ObjectMeta) -> Option<En
         meta,
         service,
         endpoints: object.list("endpoints", endpoint).into(),
-        ports: object
-            .list("ports", |port| {
-                port.known(&["appProtocol"]);
-                EndpointPort {
-                    name: port.symbol("name"),
-                    protocol: port.choice("protocol", &PROTOCOLS).unwrap_or_default(),
-                    port: port_number(port, "port").unwrap_or(0),
-                }
-            })
-            .into(),
+        ports: object.list("ports", endpoint_port).into(),
     })
+}
+
+/// Reads an Endpoints object.
+pub(super) fn endpoints(object: &Reader<'_>, meta: ObjectMeta) -> Endpoints {
+    let subsets = object.list("subsets", |subset| EndpointSubset {
+        ready: subset.list("addresses", endpoint_address),
+        not_ready: subset.list("notReadyAddresses", endpoint_address),
+        ports: subset.list("ports", endpoint_port).into(),
+    });
+    Endpoints { meta, subsets: subsets.into() }
+}
+
+fn endpoint_address(entry: &Reader<'_>) -> EndpointAddress {
+    EndpointAddress {
+        ip: address(Some(entry.required_str("ip"))),
+        pod: u32::MAX,
+        pod_uid: target_uid(entry),
+        node: entry.symbol("nodeName"),
+        hostname: entry.symbol("hostname"),
+    }
+}
+
+fn endpoint_port(port: &Reader<'_>) -> EndpointPort {
+    port.known(&["appProtocol"]);
+    EndpointPort {
+        name: port.symbol("name"),
+        protocol: port.choice("protocol", &PROTOCOLS).unwrap_or_default(),
+        port: port_number(port, "port").unwrap_or(0),
+    }
+}
+
+/// The identity of the pod behind an endpoint.
+fn target_uid(endpoint: &Reader<'_>) -> Uid {
+    let uid = endpoint.object("targetRef", |target| {
+        target.known(&["apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion"]);
+        target.str("uid").map(Uid::parse)
+    });
+    uid.flatten().unwrap_or_default()
 }
 
 fn endpoint(endpoint: &Reader<'_>) -> Endpoint {
@@ -188,17 +233,13 @@ fn endpoint(endpoint: &Reader<'_>) -> Endpoint {
             (ready, serving, conditions.bool("terminating"))
         })
         .unwrap_or((true, true, false));
-    let pod_uid = endpoint.object("targetRef", |target| {
-        target.known(&["apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion"]);
-        target.str("uid").map(Uid::parse)
-    });
     let zones = endpoint.object("hints", |hints| {
         hints.known(&["forNodes"]);
         hints.list("forZones", |zone| zone.symbol("name"))
     });
     Endpoint {
         pod: u32::MAX,
-        pod_uid: pod_uid.flatten().unwrap_or_default(),
+        pod_uid: target_uid(endpoint),
         ip: address(endpoint.strs("addresses").first().map(|address| &**address)),
         node: endpoint.symbol("nodeName"),
         zone,

@@ -378,6 +378,44 @@ fn what_is_wrong_with_an_ingress_is_told() {
 }
 
 #[test]
+fn a_cron_job_gets_its_defaults_and_a_schedule() {
+    let text = "apiVersion: batch/v1
+kind: CronJob
+metadata: {name: tick}
+spec:
+  schedule: '*/5 * * * *'
+  timeZone: Europe/Berlin
+  jobTemplate:
+    metadata: {labels: {app: tick}}
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers: [{name: c, image: app:1}]
+";
+    let cron_job = expect_kind!(object(Mode::Manifest, text), CronJob);
+    assert!(cron_job.schedule.is_some());
+    assert_eq!(cron_job.time_zone.as_ref().map(|zone| zone.name()), Some("Europe/Berlin"));
+    assert_eq!(
+        (cron_job.successful_jobs_history_limit, cron_job.failed_jobs_history_limit),
+        (Some(3), Some(1))
+    );
+    assert_eq!(cron_job.template.meta.labels, Labels::of(&[("app", "tick")]));
+    assert_eq!(cron_job.template.completions, Some(1));
+    for (from, to, expected) in [
+        ("'*/5 * * * *'", "'61 * * * *'", "f:5:13: spec.schedule: end of range (61) above maximum (59): 61"),
+        (
+            "'*/5 * * * *'",
+            "'TZ=UTC * * * * *'",
+            "f:5:13: spec.schedule: cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+        ),
+        ("Europe/Berlin", "Mars/Base", "f:6:13: spec.timeZone: unknown time zone Mars/Base"),
+    ] {
+        finds(&text.replace(from, to), &[expected]);
+    }
+}
+
+#[test]
 fn a_network_policy_is_about_what_it_says_or_has_rules_for() {
     let policy = |spec: &str| {
         let head = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\n";
@@ -422,4 +460,56 @@ fn what_is_wrong_with_a_network_policy_is_told() {
     let (objects, findings) =
         decode(Mode::Manifest, &format!("{head}spec: {{podSelector: {{}}, policyTypes: [Both]}}\n"));
     assert!(objects.is_empty() && findings.contains("spec.policyTypes"), "{findings}");
+}
+
+#[test]
+fn a_replication_controller_selects_what_its_template_is_labelled_with() {
+    let text = "apiVersion: v1
+kind: ReplicationController
+metadata: {name: web}
+spec:
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: c, image: app:1}]
+";
+    let controller = expect_kind!(object(Mode::Manifest, text), ReplicationController);
+    assert_eq!(controller.replicas, 1);
+    assert!(controller.selector.matches(&Labels::of(&[("app", "web"), ("tier", "front")])));
+    assert_eq!(controller.meta.labels, Labels::of(&[("app", "web")]));
+}
+
+#[test]
+fn limits_follow_from_each_other_and_contradictions_are_errors() {
+    let text = |limit: &str| {
+        format!("apiVersion: v1\nkind: LimitRange\nmetadata: {{name: l}}\nspec:\n  limits:\n  - {limit}\n")
+    };
+    let read = object(Mode::Manifest, &text("{type: Container, max: {cpu: 2}, min: {cpu: 1, memory: 1Gi}}"));
+    let range = expect_kind!(read, LimitRange);
+    assert_eq!(range.limits[0].default.to_string(), "cpu=2");
+    assert_eq!(range.limits[0].default_request.to_string(), "cpu=2,memory=1Gi");
+    finds(
+        &text("{type: Pod, max: {cpu: 1}, min: {cpu: 2}}"),
+        &["f:6:37: spec.limits[0].min: min of cpu, 2, is greater than its max, 1"],
+    );
+    finds(
+        &text("{type: PersistentVolumeClaim}"),
+        &["f:6:5: spec.limits[0].min: a limit of claims has min, max or both"],
+    );
+}
+
+#[test]
+fn a_quota_names_resources_and_scopes() {
+    let text =
+        |spec: &str| format!("apiVersion: v1\nkind: ResourceQuota\nmetadata: {{name: q}}\nspec: {spec}\n");
+    let quota = expect_kind!(
+        object(Mode::Manifest, &text("{hard: {pods: 3, count/jobs.batch: 1}, scopes: [Terminating]}")),
+        ResourceQuota
+    );
+    assert_eq!((quota.hard.to_string().as_str(), quota.scopes.len()), ("count/jobs.batch=1,pods=3", 1));
+    finds(&text("{hard: {podz: 1}}"), &["f:4:14: spec.hard: podz is no resource that a quota can limit"]);
+    finds(
+        &text("{hard: {pods: 1}, scopes: [BestEffort, NotBestEffort]}"),
+        &["f:4:33: spec.scopes: conflicting scopes"],
+    );
 }

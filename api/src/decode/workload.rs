@@ -15,7 +15,7 @@ use crate::symbol::Symbol;
 use crate::workload::{
     ClaimRetention, Condition, ControllerRevision, DaemonSet, DaemonSetStatus, DaemonSetUpdateStrategy,
     Deployment, DeploymentStatus, DeploymentStrategy, IntOrPercent, PodManagementPolicy, ReplicaSet,
-    ReplicaSetStatus, StatefulSet, StatefulSetStatus, StatefulSetUpdateStrategy,
+    ReplicaSetStatus, ReplicationController, StatefulSet, StatefulSetStatus, StatefulSetUpdateStrategy,
 };
 use std::sync::Arc;
 
@@ -37,6 +37,44 @@ pub(super) fn replica_set(object: &Reader<'_>, meta: ObjectMeta, specs: &mut Spe
             replicas: replicas(spec),
             min_ready_seconds: min_ready_seconds(spec),
             selector,
+            template,
+            status,
+        })
+    })?
+}
+
+/// Reads a ReplicationController, whose selector is the labels of its template unless it says another.
+pub(super) fn replication_controller(
+    object: &Reader<'_>,
+    mut meta: ObjectMeta,
+    specs: &mut SpecPool,
+) -> Option<ReplicationController> {
+    let status = status(object, |status| ReplicaSetStatus {
+        replicas: status.count("replicas"),
+        fully_labeled_replicas: status.count("fullyLabeledReplicas"),
+        ready_replicas: status.count("readyReplicas"),
+        available_replicas: status.count("availableReplicas"),
+        terminating_replicas: None,
+        observed_generation: observed_generation(status),
+        conditions: conditions(status),
+    });
+    object.object_or_empty("spec", |spec| {
+        let template = template(spec, &TemplateRules::LONG_RUNNING, specs)?;
+        let written = super::meta::labels(spec, "selector");
+        let labels = if written.is_empty() { template.labels.clone() } else { written };
+        if labels.is_empty() {
+            spec.invalid("selector", "a selector that is not empty");
+        } else if !template.labels.contains_all(&labels) {
+            spec.refuse("template", "its labels do not match the selector");
+        }
+        if meta.labels.is_empty() {
+            meta.labels = template.labels.clone();
+        }
+        Some(ReplicationController {
+            meta,
+            replicas: replicas(spec),
+            min_ready_seconds: min_ready_seconds(spec),
+            selector: Arc::new(Selector::of_labels(&labels)),
             template,
             status,
         })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
-use super::{ApiServer, PURPOSE_SUFFIXES, affinity, storage};
+use super::{ApiServer, PURPOSE_SUFFIXES, storage};
 use crate::labels::{Labels, Operator, Selector};
 use crate::meta::ObjectMeta;
 use crate::networking::{IngressClass, default_class};
@@ -12,7 +12,6 @@ use crate::object::{Kind, Object};
 use crate::pod::{ConditionStatus, Pod, PodConditionType, PodReason, PodStatus};
 use crate::policy::PriorityClass;
 use crate::request::{ApiError, ErrorReason, Reply, WatchEvent};
-use crate::service::ServiceType;
 use crate::stream::{Stream, entity_of};
 use crate::symbol::Symbol;
 use crate::units::SimTime;
@@ -25,15 +24,6 @@ const SUFFIX_LENGTH: usize = 5;
 const GENERATED_BASE_MAX: usize = 58;
 /// How often a generated name is tried.
 const GENERATE_ATTEMPTS: u32 = 8;
-/// The first address of the virtual IPs, 10.96.0.0, and how many there are (a /12).
-const SERVICE_NETWORK: u32 = 10 << 24 | 96 << 16;
-const SERVICE_ADDRESSES: u32 = 1 << 20;
-/// Addresses of the lower band, which is used last: min(max(16, size / 16), 256).
-const SERVICE_STATIC_BAND: u32 = 256;
-/// Node ports, and how many of the lower band are used last.
-const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
-const NODE_PORT_STATIC_BAND: u16 = 86;
-
 pub(super) fn already_exists(kind: Kind, name: &str, deleting: bool) -> ApiError {
     let prefix = if deleting { "object is being deleted: " } else { "" };
     let message = format!("{prefix}{} \"{name}\" already exists", kind.qualified_plural());
@@ -45,17 +35,20 @@ impl ApiServer {
         let kind = object.kind();
         self.check_namespace(kind, object.meta())?;
         let name = self.choose_name(kind, object.meta())?;
+        object.meta_mut().name = name;
+        if let Err(error) = self.check_is_new(&object) {
+            // The name is looked at last, when the object has been charged already.
+            self.charge_quotas(now, None, &object, events)?;
+            return Err(error);
+        }
         let uid = self.next_uid();
         let meta = object.meta_mut();
-        meta.name = name;
         meta.uid = uid;
         meta.created = now;
         meta.generation = i64::from(has_generation(kind));
         meta.set_deletion(None);
-        self.prepare(now, &mut object)?;
-        if kind == Kind::PriorityClass {
-            self.admitted.clear();
-        }
+        self.admit(now, &mut object, events)?;
+        self.prepare(&mut object)?;
         Ok(self.insert(object, events))
     }
 
@@ -81,13 +74,19 @@ impl ApiServer {
         }
     }
 
-    /// The object's own name if it is free, or one made from `generateName`.
+    /// Refuses an object whose name is taken.
+    fn check_is_new(&self, object: &Object) -> Result<(), ApiError> {
+        let (kind, meta) = (object.kind(), object.meta());
+        match self.find(kind, meta.namespace, &meta.name) {
+            Some(existing) => Err(already_exists(kind, &meta.name, existing.meta().is_deleting())),
+            None => Ok(()),
+        }
+    }
+
+    /// The object's own name, or one made from `generateName` that is free.
     fn choose_name(&mut self, kind: Kind, meta: &ObjectMeta) -> Result<CompactString, ApiError> {
         if !meta.name.is_empty() {
-            return match self.find(kind, meta.namespace, &meta.name) {
-                Some(existing) => Err(already_exists(kind, &meta.name, existing.meta().is_deleting())),
-                None => Ok(meta.name.clone()),
-            };
+            return Ok(meta.name.clone());
         }
         let base = meta.extra.as_ref().map_or("", |extra| extra.generate_name.as_str());
         if base.is_empty() {
@@ -104,7 +103,7 @@ impl ApiServer {
         let entity = entity_of(meta.namespace, base);
         let count = self.generated.entry((kind, entity)).or_default();
         *count += 1;
-        let purpose = PURPOSE_SUFFIXES | (kind as u64) << 8 | u64::from(*count) << 16;
+        let purpose = PURPOSE_SUFFIXES | u64::from(kind.number()) << 8 | u64::from(*count) << 16;
         let mut suffixes = Stream::new(self.seed, entity, purpose);
         for _ in 0..GENERATE_ATTEMPTS {
             let mut name = CompactString::from(base);
@@ -122,15 +121,32 @@ impl ApiServer {
         Err(ApiError::new(ErrorReason::AlreadyExists, message))
     }
 
-    /// Preparation by kind: what the server fills in, and the status that it clears.
-    fn prepare(&mut self, now: SimTime, object: &mut Object) -> Result<(), ApiError> {
+    /// Admission: what it fills in and refuses, its quotas last.
+    fn admit(
+        &mut self,
+        now: SimTime,
+        object: &mut Object,
+        events: &mut Vec<WatchEvent>,
+    ) -> Result<(), ApiError> {
         match object {
-            Object::Pod(pod) => {
-                let admitted = self.admit_spec(&pod.spec).map_err(|error| refused(&pod.meta.name, error))?;
-                let spec = affinity::merge_label_keys(&admitted, &pod.meta.labels);
-                prepare_pod(now, Arc::make_mut(pod), spec);
+            Object::Pod(pod) => self.admit_pod(now, Arc::make_mut(pod))?,
+            Object::PersistentVolumeClaim(claim) => {
+                self.check_claim_limits(claim)?;
+                self.prepare_claim(Arc::make_mut(claim));
             }
+            Object::Service(service) => self.allocate_for_service(None, Arc::make_mut(service))?,
+            _ => {}
+        }
+        self.charge_quotas(now, None, object, events)
+    }
+
+    /// Preparation by kind: what the server fills in, and the status that it clears.
+    fn prepare(&mut self, object: &mut Object) -> Result<(), ApiError> {
+        match object {
             Object::ReplicaSet(set) => Arc::make_mut(set).status = Default::default(),
+            Object::ReplicationController(set) => Arc::make_mut(set).status = Default::default(),
+            Object::CronJob(cron_job) => Arc::make_mut(cron_job).status = Default::default(),
+            Object::ResourceQuota(quota) => Arc::make_mut(quota).status = Default::default(),
             Object::Deployment(deployment) => Arc::make_mut(deployment).status = Default::default(),
             Object::StatefulSet(set) => Arc::make_mut(set).status = Default::default(),
             Object::DaemonSet(set) => Arc::make_mut(set).status = Default::default(),
@@ -139,12 +155,10 @@ impl ApiServer {
             Object::HorizontalPodAutoscaler(hpa) => Arc::make_mut(hpa).status = Default::default(),
             Object::Namespace(namespace) => Arc::make_mut(namespace).terminating = false,
             Object::PriorityClass(class) if class.global_default => self.check_default(&class.meta.name)?,
-            Object::Service(_) => self.allocate_service(object)?,
             Object::Ingress(ingress) if ingress.class_name().is_none() => {
                 let class = default_class(self.list_typed::<IngressClass>().map(|class| &**class));
                 Arc::make_mut(ingress).class = class;
             }
-            Object::PersistentVolumeClaim(claim) => self.prepare_claim(Arc::make_mut(claim)),
             Object::PersistentVolume(volume) => storage::prepare_volume(Arc::make_mut(volume)),
             Object::VolumeAttachment(attachment) => storage::prepare_attachment(Arc::make_mut(attachment)),
             _ => {}
@@ -164,85 +178,6 @@ impl ApiServer {
         );
         Err(ApiError::new(ErrorReason::Forbidden, message))
     }
-
-    /// A virtual IP and node ports for a Service.
-    fn allocate_service(&mut self, object: &mut Object) -> Result<(), ApiError> {
-        let Object::Service(service) = object else { return Ok(()) };
-        let needs_ip = service.kind != ServiceType::ExternalName && service.cluster_ip.is_empty();
-        let needs_ports = matches!(service.kind, ServiceType::NodePort | ServiceType::LoadBalancer);
-        let cluster_ip = if needs_ip { Some(self.free_service_address()?) } else { None };
-        let service = Arc::make_mut(service);
-        if let Some(address) = cluster_ip {
-            service.cluster_ip = address;
-        }
-        if needs_ports {
-            let mut taken: Vec<u16> = self
-                .list_typed::<crate::service::Service>()
-                .flat_map(|other| {
-                    let ports = other.ports.iter().map(|port| port.node_port);
-                    ports.chain([other.health_check_node_port])
-                })
-                .collect();
-            for port in service.ports.iter_mut() {
-                if port.node_port == 0 {
-                    port.node_port = self.free_node_port(&taken)?;
-                } else if taken.contains(&port.node_port) {
-                    let message = format!(
-                        "Service \"{}\" is invalid: spec.ports[0].nodePort: Invalid value: {}: provided port is \
-                         already allocated",
-                        service.meta.name, port.node_port
-                    );
-                    return Err(ApiError::new(ErrorReason::Invalid, message));
-                }
-                taken.push(port.node_port);
-            }
-            if service.checks_health() && service.health_check_node_port == 0 {
-                service.health_check_node_port = self.free_node_port(&taken)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn free_service_address(&mut self) -> Result<CompactString, ApiError> {
-        let services = self.list_typed::<crate::service::Service>();
-        let taken: std::collections::BTreeSet<CompactString> =
-            services.map(|s| s.cluster_ip.clone()).collect();
-        let dynamic = u64::from(SERVICE_ADDRESSES - SERVICE_STATIC_BAND - 1);
-        let start = self.addresses.below(dynamic) as u32;
-        (0..dynamic as u32)
-            .map(|step| SERVICE_STATIC_BAND + (start + step) % dynamic as u32)
-            .chain(1..SERVICE_STATIC_BAND)
-            .map(|offset| format_address(SERVICE_NETWORK + offset))
-            .find(|address| !taken.contains(address))
-            .ok_or_else(|| {
-                ApiError::new(ErrorReason::InternalError, "failed to allocate a serviceIP: range is full")
-            })
-    }
-
-    fn free_node_port(&mut self, taken: &[u16]) -> Result<u16, ApiError> {
-        let first = NODE_PORTS.start() + NODE_PORT_STATIC_BAND;
-        let dynamic = NODE_PORTS.end() - first + 1;
-        let start = self.addresses.below(u64::from(dynamic)) as u16;
-        (0..dynamic)
-            .map(|step| first + (start + step) % dynamic)
-            .chain(*NODE_PORTS.start()..first)
-            .find(|port| !taken.contains(port))
-            .ok_or_else(|| {
-                ApiError::new(ErrorReason::InternalError, "failed to allocate a nodePort: range is full")
-            })
-    }
-}
-
-/// What admission has against a pod.
-fn refused(name: &str, error: ApiError) -> ApiError {
-    let message = format!("pods \"{name}\" is forbidden: {}", error.message);
-    ApiError { message, ..error }
-}
-
-/// An IPv4 address as text.
-pub fn format_address(address: u32) -> CompactString {
-    let [a, b, c, d] = address.to_be_bytes();
-    compact_str::format_compact!("{a}.{b}.{c}.{d}")
 }
 
 /// Whether objects of this kind count generations.
@@ -252,6 +187,8 @@ pub(super) fn has_generation(kind: Kind) -> bool {
         Kind::Pod
             | Kind::Deployment
             | Kind::ReplicaSet
+            | Kind::ReplicationController
+            | Kind::CronJob
             | Kind::StatefulSet
             | Kind::DaemonSet
             | Kind::Job
@@ -288,8 +225,7 @@ fn prepare_job(job: &mut Job) {
 }
 
 /// A new pod is Pending; with gates it says that scheduling waits for them.
-fn prepare_pod(now: SimTime, pod: &mut Pod, spec: Arc<crate::pod::PodSpec>) {
-    pod.spec = spec;
+pub(super) fn reset_pod_status(now: SimTime, pod: &mut Pod) {
     pod.status = PodStatus::default();
     if !pod.spec.scheduling_gates.is_empty() {
         pod.status.conditions.set(

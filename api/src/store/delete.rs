@@ -119,15 +119,15 @@ fn pod_grace(pod: &Pod, options: DeleteOptions) -> u32 {
     if seconds < 0 { 1 } else { u32::try_from(seconds).unwrap_or(u32::MAX) }
 }
 
-/// Orphaning and foreground deletion are finalizers that the garbage collector takes away. A Job
-/// that is deleted without policy leaves its pods behind, as batch/v1 has it.
+/// Orphaning and foreground deletion are finalizers that the garbage collector takes away. A Job or
+/// a ReplicationController that is deleted without policy leaves its pods behind.
 fn add_propagation_finalizer(object: &mut Object, propagation: Option<Propagation>) {
     let finalizers = object.meta().finalizers();
     let already = finalizers.iter().any(|f| *f == FINALIZER_ORPHAN || *f == FINALIZER_FOREGROUND);
     let effective = match propagation {
         Some(propagation) => propagation,
         None if already => return,
-        None if object.kind() == Kind::Job => Propagation::Orphan,
+        None if matches!(object.kind(), Kind::Job | Kind::ReplicationController) => Propagation::Orphan,
         None => Propagation::Background,
     };
     let wanted = match effective {

@@ -6,15 +6,18 @@
 
 mod admission;
 mod affinity;
+mod charge;
 mod create;
 mod delete;
 mod evict;
+mod limits;
 mod patch;
+mod services;
 mod storage;
 mod update;
 
-pub use create::format_address;
 pub use delete::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
+pub use services::{ServiceNetwork, format_address};
 
 use std::sync::Arc;
 
@@ -49,14 +52,29 @@ pub struct ApiServer {
     /// else one of them creates.
     generated: FxHashMap<(Kind, u64), u32>,
     addresses: Stream,
-    /// Admitted specifications by the address of the template's, which the entry keeps alive.
-    admitted: FxHashMap<usize, Admitted>,
+    /// Admitted specifications by the address of the template's, which the entry keeps alive, and by
+    /// the namespace if it has limits of its own.
+    admitted: FxHashMap<(usize, Symbol), Admitted>,
+    /// Rows of the quotas and limit ranges of each namespace.
+    policies: FxHashMap<(Kind, Symbol), Vec<u32>>,
+    settings: Settings,
 }
 
 #[derive(Clone, Debug)]
 struct Admitted {
     template: Arc<PodSpec>,
     spec: Arc<PodSpec>,
+    /// What the namespace's limits have filled in, as an annotation says it.
+    limited: Option<Symbol>,
+}
+
+/// What differs from cluster to cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the virtual IPs of Services come from.
+    pub service_network: ServiceNetwork,
+    /// Whether pods need the ServiceAccount that they name.
+    pub service_account_admission: bool,
 }
 
 /// Purposes of the server's random streams.
@@ -70,7 +88,14 @@ impl ApiServer {
     /// A server with an empty store. Identities, generated names and virtual IPs are drawn from
     /// the streams of `seed`.
     pub fn new(version: KubernetesVersion, seed: u64) -> ApiServer {
+        ApiServer::with_settings(version, seed, Settings::default())
+    }
+
+    /// A server of a cluster that differs from others.
+    pub fn with_settings(version: KubernetesVersion, seed: u64, settings: Settings) -> ApiServer {
         ApiServer {
+            settings,
+            policies: FxHashMap::default(),
             version,
             arenas: vec![Arena::default(); Kind::ALL.len()],
             revision: 0,
@@ -103,7 +128,13 @@ impl ApiServer {
                 self.find(kind, namespace, &name).cloned().ok_or_else(|| ApiError::not_found(kind, &name))
             }
             Request::Create(object) => self.create(now, object, events),
-            Request::Update { object, subresource } => self.update(object, subresource, events),
+            Request::Update { object, .. }
+                if object.kind() == Kind::Lease && object.meta().resource_version == 0 =>
+            {
+                let error = "metadata.resourceVersion: Invalid value: 0: must be specified for an update";
+                Err(ApiError::invalid(Kind::Lease, &object.meta().name, &[error.to_owned()]))
+            }
+            Request::Update { object, subresource } => self.update(object, subresource, events, now),
             Request::Patch { target, patch } => self.patch(now, target, patch, events),
             Request::Delete { target, options } => self.delete(now, target, options, events),
             Request::Bind { pod, node } => self.bind(now, pod, node, events),
@@ -134,8 +165,8 @@ impl ApiServer {
         let uid = if unset { self.next_uid() } else { meta.uid };
         object.meta_mut().uid = uid;
         if let Object::Pod(pod) = &mut object {
-            let admitted = self.admit_spec(&pod.spec).unwrap_or_else(|_| pod.spec.clone());
-            Arc::make_mut(pod).spec = admitted;
+            let admitted = self.admit_spec(&pod.spec, Symbol::empty());
+            Arc::make_mut(pod).spec = admitted.map_or_else(|_| pod.spec.clone(), |admitted| admitted.0);
         }
         Ok(self.insert(object, events))
     }
@@ -204,6 +235,7 @@ impl ApiServer {
         meta.resource_version = revision;
         arena.by_name.insert((meta.namespace, meta.name.clone()), id);
         arena.rows.push(Some(object.clone()));
+        self.policy_changed(&object, Change::Added);
         events.push(WatchEvent { change: Change::Added, object: object.clone() });
         object
     }
@@ -214,12 +246,35 @@ impl ApiServer {
         let meta = object.meta_mut();
         meta.resource_version = revision;
         let id = meta.id as usize;
-        if object.kind() == Kind::PriorityClass {
-            self.admitted.clear();
-        }
+        self.policy_changed(&object, Change::Modified);
         self.arenas[object.kind() as usize].rows[id] = Some(object.clone());
         events.push(WatchEvent { change: Change::Modified, object: object.clone() });
         object
+    }
+
+    /// What admission goes by has changed.
+    fn policy_changed(&mut self, object: &Object, change: Change) {
+        let kind = object.kind();
+        if matches!(kind, Kind::PriorityClass | Kind::LimitRange) {
+            self.admitted.clear();
+        }
+        if matches!(kind, Kind::ResourceQuota | Kind::LimitRange) {
+            let rows = self.policies.entry((kind, object.meta().namespace)).or_default();
+            match change {
+                Change::Added => rows.push(object.meta().id),
+                Change::Modified => {}
+                Change::Deleted => rows.retain(|row| *row != object.meta().id),
+            }
+        }
+    }
+
+    /// The quotas or limit ranges of a namespace, in the order of their names.
+    fn policies<T: Typed>(&self, namespace: Symbol) -> Vec<Arc<T>> {
+        let rows = self.policies.get(&(T::KIND, namespace));
+        let mut objects: Vec<Arc<T>> =
+            rows.into_iter().flatten().filter_map(|&row| self.typed::<T>(row)).cloned().collect();
+        objects.sort_by(|a, b| a.meta().name.cmp(&b.meta().name));
+        objects
     }
 
     /// Takes an object out of the store; the event carries its last version with the revision of
@@ -229,9 +284,7 @@ impl ApiServer {
         let meta = object.meta_mut();
         meta.resource_version = revision;
         let (id, key) = (meta.id as usize, (meta.namespace, meta.name.clone()));
-        if object.kind() == Kind::PriorityClass {
-            self.admitted.clear();
-        }
+        self.policy_changed(&object, Change::Deleted);
         let arena = &mut self.arenas[object.kind() as usize];
         arena.rows[id] = None;
         arena.by_name.remove(&key);
@@ -240,5 +293,7 @@ impl ApiServer {
     }
 }
 
+#[cfg(test)]
+mod admission_tests;
 #[cfg(test)]
 mod tests;

@@ -25,17 +25,27 @@ impl ApiServer {
     ) -> Reply {
         let stored = self.require(target)?.clone();
         let mut next = stored.clone();
-        let patch = self.admitted_patch(patch)?;
+        let patch = self.admitted_patch(patch, &stored)?;
         apply(now, &mut next, patch)?;
+        if let (Object::Pod(old), Object::Pod(new)) = (&stored, &next)
+            && !Arc::ptr_eq(&old.spec, &new.spec)
+        {
+            self.check_pod_limits(new)?;
+            self.charge_quotas(now, Some(&stored), &next, events)?;
+        }
         self.write(&stored, next, events)
     }
 
     /// A patch in which new specifications of pods went through admission.
-    fn admitted_patch(&mut self, patch: Patch) -> Result<Patch, ApiError> {
+    fn admitted_patch(&mut self, patch: Patch, stored: &Object) -> Result<Patch, ApiError> {
         Ok(match patch {
-            Patch::PodSpec(spec) => Patch::PodSpec(self.admit_spec(&spec)?),
+            // Limit ranges fill in nothing when a pod is changed.
+            Patch::PodSpec(spec) => {
+                let admitted = self.admit_spec(&spec, Symbol::empty());
+                Patch::PodSpec(admitted.map_err(|refusal| refusal.about(&stored.meta().name))?.0)
+            }
             Patch::All(patches) => {
-                let patches = patches.into_iter().map(|patch| self.admitted_patch(patch));
+                let patches = patches.into_iter().map(|patch| self.admitted_patch(patch, stored));
                 Patch::All(patches.collect::<Result<_, _>>()?)
             }
             patch => patch,
@@ -272,6 +282,7 @@ fn replicas_of(object: &mut Object) -> Result<&mut i32, ApiError> {
     match object {
         Object::Deployment(object) => Ok(&mut Arc::make_mut(object).replicas),
         Object::ReplicaSet(object) => Ok(&mut Arc::make_mut(object).replicas),
+        Object::ReplicationController(object) => Ok(&mut Arc::make_mut(object).replicas),
         Object::StatefulSet(object) => Ok(&mut Arc::make_mut(object).replicas),
         object => Err(no_such_field(object, "scale")),
     }
@@ -282,6 +293,7 @@ fn template_of(object: &mut Object) -> Result<&mut Arc<PodTemplate>, ApiError> {
     match object {
         Object::Deployment(object) => Ok(&mut Arc::make_mut(object).template),
         Object::ReplicaSet(object) => Ok(&mut Arc::make_mut(object).template),
+        Object::ReplicationController(object) => Ok(&mut Arc::make_mut(object).template),
         Object::StatefulSet(object) => Ok(&mut Arc::make_mut(object).template),
         Object::DaemonSet(object) => Ok(&mut Arc::make_mut(object).template),
         object => Err(no_such_field(object, "template")),

@@ -16,6 +16,7 @@ impl ApiServer {
         object: Object,
         subresource: Subresource,
         events: &mut Vec<WatchEvent>,
+        now: SimTime,
     ) -> Reply {
         let stored = self.require(object.object_ref())?.clone();
         let (old, new) = (stored.meta(), object.meta());
@@ -23,9 +24,31 @@ impl ApiServer {
             return Err(ApiError::conflict(stored.kind(), &old.name));
         }
         match subresource {
-            Subresource::Main => self.write(&stored, merge_main(&stored, object)?, events),
+            Subresource::Main => {
+                let mut next = merge_main(&stored, object)?;
+                self.admit_update(now, &stored, &mut next, events)?;
+                self.write(&stored, next, events)
+            }
             Subresource::Status => self.write_status(&stored, merge_status(&stored, object)?, events),
         }
+    }
+
+    /// Admission of a new version: what it is given, its limits and its quotas.
+    fn admit_update(
+        &mut self,
+        now: SimTime,
+        stored: &Object,
+        next: &mut Object,
+        events: &mut Vec<WatchEvent>,
+    ) -> Result<(), ApiError> {
+        match (stored, &mut *next) {
+            (Object::Service(old), Object::Service(new)) => {
+                self.allocate_for_service(Some(old), Arc::make_mut(new))?;
+            }
+            (_, Object::PersistentVolumeClaim(claim)) => self.check_claim_limits(claim)?,
+            _ => return Ok(()),
+        }
+        self.charge_quotas(now, Some(stored), next, events)
     }
 
     pub(super) fn apply(&mut self, now: SimTime, mut object: Object, events: &mut Vec<WatchEvent>) -> Reply {
@@ -38,7 +61,7 @@ impl ApiServer {
         let meta = object.meta_mut();
         meta.id = id;
         meta.resource_version = 0;
-        self.update(object, Subresource::Main, events)
+        self.update(object, Subresource::Main, events, now)
     }
 
     /// Stores `next` in place of `stored` unless nothing changed. A status never raises the
@@ -114,6 +137,11 @@ fn compare(stored: &Object, next: &Object) -> Comparison {
         (Object::StatefulSet(old), Object::StatefulSet(new)) => compare_with_status!(old, new, status),
         (Object::DaemonSet(old), Object::DaemonSet(new)) => compare_with_status!(old, new, status),
         (Object::Job(old), Object::Job(new)) => compare_with_status!(old, new, status),
+        (Object::CronJob(old), Object::CronJob(new)) => compare_with_status!(old, new, status),
+        (Object::ReplicationController(old), Object::ReplicationController(new)) => {
+            compare_with_status!(old, new, status)
+        }
+        (Object::ResourceQuota(old), Object::ResourceQuota(new)) => compare_with_status!(old, new, status),
         (Object::PodDisruptionBudget(old), Object::PodDisruptionBudget(new)) => {
             compare_with_status!(old, new, status)
         }
@@ -163,6 +191,9 @@ fn same_content(stored: &Object, next: &Object) -> bool {
         Secret,
         ControllerRevision,
         EndpointSlice,
+        Endpoints,
+        Lease,
+        LimitRange,
         PriorityClass,
         StorageClass,
         CsiNode,
@@ -277,21 +308,14 @@ fn merge_main(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
             new.finalized = old.finalized;
             new.conditions = old.conditions.clone();
         }
-        (Object::Service(old), Object::Service(new)) => {
-            let new = Arc::make_mut(new);
-            if new.cluster_ip.is_empty() {
-                new.cluster_ip = old.cluster_ip.clone();
-            }
-            for port in new.ports.iter_mut().filter(|port| port.node_port == 0) {
-                let same =
-                    old.ports.iter().find(|other| other.port == port.port && other.protocol == port.protocol);
-                port.node_port = same.map_or(0, |same| same.node_port);
-            }
-            if !new.checks_health() {
-                new.health_check_node_port = 0;
-            } else if new.health_check_node_port == 0 {
-                new.health_check_node_port = old.health_check_node_port;
-            }
+        (Object::ReplicationController(old), Object::ReplicationController(new)) => {
+            Arc::make_mut(new).status = old.status.clone();
+        }
+        (Object::CronJob(old), Object::CronJob(new)) => Arc::make_mut(new).status = old.status.clone(),
+        (Object::ResourceQuota(old), Object::ResourceQuota(new)) => {
+            let same = old.scopes == new.scopes;
+            immutable_field(Kind::ResourceQuota, &old.meta, "spec.scopes", same)?;
+            Arc::make_mut(new).status = old.status.clone();
         }
         _ => {}
     }
@@ -336,6 +360,13 @@ fn merge_status(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
             Arc::make_mut(old).status = new.status.clone()
         }
         (Object::DaemonSet(old), Object::DaemonSet(new)) => Arc::make_mut(old).status = new.status.clone(),
+        (Object::ReplicationController(old), Object::ReplicationController(new)) => {
+            Arc::make_mut(old).status = new.status.clone();
+        }
+        (Object::CronJob(old), Object::CronJob(new)) => Arc::make_mut(old).status = new.status.clone(),
+        (Object::ResourceQuota(old), Object::ResourceQuota(new)) => {
+            Arc::make_mut(old).status = new.status.clone();
+        }
         (Object::Job(old), Object::Job(new)) => {
             if new.status.ready > new.status.active {
                 return Err(more_ready_than_active(&new.meta.name, new.status.ready));
@@ -399,11 +430,15 @@ fn more_ready_than_active(name: &str, ready: i32) -> ApiError {
 
 /// Refuses a changed selector.
 fn immutable(kind: Kind, meta: &ObjectMeta, same: bool) -> Result<(), ApiError> {
+    immutable_field(kind, meta, "spec.selector", same)
+}
+
+/// Refuses a changed field.
+fn immutable_field(kind: Kind, meta: &ObjectMeta, field: &str, same: bool) -> Result<(), ApiError> {
     if same {
         return Ok(());
     }
-    let message =
-        format!("{kind} \"{}\" is invalid: spec.selector: Invalid value: field is immutable", meta.name);
+    let message = format!("{kind} \"{}\" is invalid: {field}: Invalid value: field is immutable", meta.name);
     Err(ApiError::new(ErrorReason::Invalid, message))
 }
 

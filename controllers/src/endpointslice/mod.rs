@@ -30,6 +30,7 @@ pub use plan::{
     Backend, ENDPOINTS_MAX, LABEL_MANAGED_BY, LABEL_SERVICE_NAME, MANAGER as ENDPOINT_SLICE_MANAGER,
     SlicePlan, plan as plan_endpoint_slices,
 };
+pub(crate) use plan::{LABEL_HEADLESS, PortKey, port_key, resolve_ports};
 
 /// How long a change of slices by others waits for more of its kind.
 const SLICE_CHANGE_DELAY: Span = Span::from_secs(1);
@@ -344,7 +345,7 @@ impl Controller for EndpointSliceController {
 
 /// Whether a change of a pod may change its endpoints. A terminating pod's every change counts, as
 /// upstream compares the addresses of its deletion times.
-fn endpoint_changed(old: &Pod, new: &Pod) -> bool {
+pub(crate) fn endpoint_changed(old: &Pod, new: &Pod) -> bool {
     old.meta.is_deleting()
         || new.meta.is_deleting()
         || old.is_ready() != new.is_ready()

@@ -23,7 +23,7 @@ pub const LABEL_SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub const LABEL_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 /// The value of [`LABEL_MANAGED_BY`] in the slices of this controller.
 pub const MANAGER: &str = "endpointslice-controller.k8s.io";
-const LABEL_HEADLESS: &str = "service.kubernetes.io/headless";
+pub(crate) const LABEL_HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// What is to be written: slices to create, slices to update, and rows of slices to delete.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,9 +42,9 @@ pub struct SlicePlan {
 pub type Backend<'a> = (&'a Pod, Option<&'a Node>);
 
 /// The ports of a slice in an order that does not depend on the Service.
-type PortKey = Vec<(Symbol, Protocol, u16)>;
+pub(crate) type PortKey = Vec<(Symbol, Protocol, u16)>;
 
-fn port_key(ports: &[EndpointPort]) -> PortKey {
+pub(crate) fn port_key(ports: &[EndpointPort]) -> PortKey {
     let mut key: PortKey = ports.iter().map(|port| (port.name, port.protocol, port.port)).collect();
     key.sort();
     key
@@ -237,7 +237,7 @@ fn endpoint(service: &Service, pod: &Pod, node: Option<&Node>) -> Endpoint {
 }
 
 /// The ports behind which a pod serves; a named port that it does not have is left out.
-fn resolve_ports(service: &Service, pod: &Pod) -> Box<[EndpointPort]> {
+pub(crate) fn resolve_ports(service: &Service, pod: &Pod) -> Box<[EndpointPort]> {
     let resolve = |port: &ServicePort| {
         let number = match port.target_port {
             PortRef::Number(number) => number,
@@ -329,6 +329,8 @@ mod tests {
             internal_traffic_policy: TrafficPolicy::Cluster,
             external_traffic_policy: TrafficPolicy::Cluster,
             traffic_distribution: None,
+            ip_family_policy: Default::default(),
+            allocate_node_ports: true,
         }
     }
 

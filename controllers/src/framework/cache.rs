@@ -8,19 +8,24 @@ use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 use seatrial_api::autoscaling::HorizontalPodAutoscaler;
 use seatrial_api::config::{ConfigMap, Namespace, Secret, ServiceAccount};
+use seatrial_api::cronjob::CronJob;
+use seatrial_api::lease::Lease;
 use seatrial_api::meta::Uid;
 use seatrial_api::networking::{Ingress, IngressClass, NetworkPolicy};
 use seatrial_api::node::Node;
 use seatrial_api::object::{Kind, Object, ObjectRef, Typed, Untyped};
 use seatrial_api::policy::{PodDisruptionBudget, PriorityClass};
+use seatrial_api::quota::{LimitRange, ResourceQuota};
 use seatrial_api::request::{Change, WatchEvent};
-use seatrial_api::service::{EndpointSlice, Service};
+use seatrial_api::service::{EndpointSlice, Endpoints, Service};
 use seatrial_api::storage::{
     CsiDriver, CsiNode, CsiStorageCapacity, PersistentVolume, PersistentVolumeClaim, StorageClass,
     VolumeAttachment,
 };
 use seatrial_api::symbol::Symbol;
-use seatrial_api::workload::{ControllerRevision, DaemonSet, Deployment, Job, ReplicaSet, StatefulSet};
+use seatrial_api::workload::{
+    ControllerRevision, DaemonSet, Deployment, Job, ReplicaSet, ReplicationController, StatefulSet,
+};
 
 use super::pods::PodTable;
 
@@ -211,6 +216,16 @@ impl<T: Typed> Table<T> {
     }
 }
 
+/// The newest version of each kind that was seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Versions([u64; Kind::ALL.len()]);
+
+impl Default for Versions {
+    fn default() -> Versions {
+        Versions([0; Kind::ALL.len()])
+    }
+}
+
 macro_rules! caches {
     ($($field:ident: $kind:ident $doc:literal,)+) => {
         /// The caches of all kinds.
@@ -219,13 +234,13 @@ macro_rules! caches {
             /// Pods.
             pub(crate) pods: PodTable,
             $(#[doc = $doc] pub(crate) $field: Table<$kind>,)+
-            versions: [u64; Kind::ALL.len()],
+            versions: Versions,
         }
 
         impl Caches {
             /// Takes in a change and returns the version that was cached before.
             pub(crate) fn apply(&mut self, event: &WatchEvent) -> Option<Object> {
-                let version = &mut self.versions[event.object.kind() as usize];
+                let version = &mut self.versions.0[event.object.kind() as usize];
                 *version = (*version).max(event.object.meta().resource_version);
                 match &event.object {
                     Object::Pod(pod) => self.pods.apply(event.change, pod).map(Object::Pod),
@@ -268,12 +283,18 @@ caches! {
     secrets: Secret "Secrets.",
     volumes: PersistentVolume "PersistentVolumes.",
     claims: PersistentVolumeClaim "PersistentVolumeClaims.",
+    replication_controllers: ReplicationController "ReplicationControllers.",
+    quotas: ResourceQuota "ResourceQuotas.",
+    limit_ranges: LimitRange "LimitRanges.",
+    endpoints: Endpoints "Endpoints.",
     replica_sets: ReplicaSet "ReplicaSets.",
     deployments: Deployment "Deployments.",
     stateful_sets: StatefulSet "StatefulSets.",
     daemon_sets: DaemonSet "DaemonSets.",
     revisions: ControllerRevision "ControllerRevisions.",
     jobs: Job "Jobs.",
+    cron_jobs: CronJob "CronJobs.",
+    leases: Lease "Leases.",
     endpoint_slices: EndpointSlice "EndpointSlices.",
     budgets: PodDisruptionBudget "PodDisruptionBudgets.",
     autoscalers: HorizontalPodAutoscaler "HorizontalPodAutoscalers.",
@@ -292,6 +313,6 @@ caches! {
 impl Caches {
     /// The newest resourceVersion that the watch of a kind has shown.
     pub(crate) fn version(&self, kind: Kind) -> u64 {
-        self.versions[kind as usize]
+        self.versions.0[kind as usize]
     }
 }

@@ -36,7 +36,7 @@ pub(crate) use activity::{
     is_not_deleting, is_terminating, min_ready, next_availability, ready_since, restarts,
 };
 pub(crate) use adoption::{Adoptables, Claims, may_adopt, read_fresh};
-pub(crate) use cache::{Caches, RowIndex, RowList};
+pub(crate) use cache::{Caches, RowIndex, RowList, Table};
 pub(crate) use client::Client;
 pub(crate) use expectations::Expectations;
 pub(crate) use history::{

@@ -1,10 +1,11 @@
-//! The ReplicaSet controller (upstream `pkg/controller/replicaset`): keeps as many pods as each
-//! set wants.
+//! The controllers of ReplicaSets and ReplicationControllers (upstream `pkg/controller/replicaset`):
+//! keep as many pods as each set wants.
 //!
 //! A set of a hundred pods sees hundreds of pod events, so what a sync needs of the pods is
 //! counted as they come ([`state`]); only a deletion, an adoption or `minReadySeconds` looks at
 //! the pods themselves.
 
+mod kind;
 mod ranking;
 mod state;
 mod status;
@@ -18,8 +19,8 @@ use seatrial_api::pod::Pod;
 use seatrial_api::request::{ErrorReason, Reply, Request, Subresource};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::version::KubernetesVersion;
-use seatrial_api::workload::ReplicaSet;
 
+use self::kind::PodSet;
 use self::state::Sets;
 use crate::Config;
 use crate::framework::{
@@ -32,10 +33,10 @@ const BURST: usize = 500;
 /// Workers of the controller.
 const WORKERS: usize = 5;
 
-/// Keeps the number of pods that each ReplicaSet wants.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ReplicaSetController {
-    sets: Sets,
+/// Keeps the number of pods that each set of a kind wants.
+#[derive(Clone, Debug)]
+pub(crate) struct PodSetController<T> {
+    sets: Sets<T>,
 }
 
 /// Where a sync is.
@@ -55,10 +56,10 @@ enum Stage {
 }
 
 /// A sync on its way.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Sync {
+#[derive(Clone, Debug)]
+pub(crate) struct Sync<T> {
     stage: Stage,
-    set: Option<Arc<ReplicaSet>>,
+    set: Option<Arc<T>>,
     /// Active pods of the set, as they were read.
     counts: state::Counts,
     /// The pods themselves, where counts are not enough.
@@ -72,44 +73,62 @@ pub(crate) struct Sync {
     /// The error of creating or deleting pods.
     failure: Option<String>,
     /// The newest version of the status that is to be written.
-    status: Option<Arc<ReplicaSet>>,
+    status: Option<Arc<T>>,
 }
 
-impl ReplicaSetController {
-    pub(crate) fn runner(id: u8, config: &Config) -> Runner<ReplicaSetController> {
+impl<T> Default for Sync<T> {
+    fn default() -> Sync<T> {
+        Sync {
+            stage: Stage::default(),
+            set: None,
+            counts: state::Counts::default(),
+            pods: None,
+            claims: Claims::default(),
+            victims: Vec::new(),
+            may_manage: false,
+            failure: None,
+            status: None,
+        }
+    }
+}
+
+impl<T: PodSet> PodSetController<T> {
+    pub(crate) fn runner(id: u8, config: &Config) -> Runner<PodSetController<T>> {
         let client = Client::new(config.client_limits);
-        Runner::new(id, ReplicaSetController::default(), RetryPolicy::standard(), client, WORKERS)
+        let controller = PodSetController { sets: Sets::default() };
+        Runner::new(id, controller, RetryPolicy::standard(), client, WORKERS)
     }
 
     /// Reads what the caches show of the set and begins with the claims, if there are any.
-    fn start(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync) -> Next {
-        let Some(set) = cx.caches.replica_sets.get(key) else {
+    fn start(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync<T>) -> Next {
+        let Some(set) = T::table(cx.caches).get(key) else {
             self.sets.forget(key);
             return Next::Done;
         };
         let state = self.sets.state(key);
-        if cx.config.version >= KubernetesVersion::V1_36 && !state.writes.are_seen(cx.caches) {
+        if T::IS_CURRENT && cx.config.version >= KubernetesVersion::V1_36 && !state.writes.are_seen(cx.caches)
+        {
             return Next::Retry;
         }
         sync.set = Some(set.clone());
         sync.may_manage = state.expectations.are_met(cx.now);
         sync.counts = state.counts;
         let claims = state.counts.mismatched > 0 || self.sets.adoptables.has_any(key);
-        if claims || set.min_ready_seconds > 0 {
-            sync.pods = Some(active_pods(cx, set));
+        if claims || set.min_ready_seconds() > 0 {
+            sync.pods = Some(active_pods(cx, &**set));
         }
-        if claims && !set.meta.is_deleting() {
+        if claims && !set.meta().is_deleting() {
             return self.claim(cx, key, sync);
         }
         self.manage(cx, key, sync)
     }
 
     /// Adopts orphans that the selector matches and releases pods that it matches no more.
-    fn claim(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync) -> Next {
+    fn claim(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync<T>) -> Next {
         let Some(set) = sync.set.clone() else { return Next::Done };
         let orphans = self.sets.adoptables.of(key).filter_map(|row| cx.caches.pods.get(row));
-        let mismatched = |pod: &&Arc<Pod>| pod.is_active() && !set.selector.matches(&pod.meta.labels);
-        let strangers = cx.caches.pods.controlled_by(set.meta.uid).filter(mismatched);
+        let mismatched = |pod: &&Arc<Pod>| pod.is_active() && !set.selector().matches(&pod.meta.labels);
+        let strangers = cx.caches.pods.controlled_by(set.meta().uid).filter(mismatched);
         sync.claims = Claims { adopt: orphans.cloned().collect(), release: strangers.cloned().collect() };
         if sync.claims.adopt.is_empty() {
             return self.send_claims(sync);
@@ -118,29 +137,29 @@ impl ReplicaSetController {
         Next::send(read_fresh(&*set))
     }
 
-    fn send_claims(&mut self, sync: &mut Sync) -> Next {
+    fn send_claims(&mut self, sync: &mut Sync<T>) -> Next {
         let Some(set) = &sync.set else { return Next::Done };
         sync.stage = Stage::Claim;
         Next::Send(sync.claims.batch(&**set, None))
     }
 
     /// Takes the outcome of the claims into the counts of this sync.
-    fn claimed(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, replies: &Replies) -> Next {
+    fn claimed(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync<T>, replies: &Replies) -> Next {
         let Some(adopted) = sync.claims.adopted(replies) else { return Next::Retry };
         let (Some(set), Some(pods)) = (&sync.set, &mut sync.pods) else { return Next::Done };
         for pod in adopted {
-            sync.counts.add(&state::Counts::of(&pod, set, false));
+            sync.counts.add(&state::Counts::of(&pod, &**set, false));
             pods.push(pod);
         }
         self.manage(cx, key, sync)
     }
 
     /// Creates missing pods, deletes surplus ones.
-    fn manage(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync) -> Next {
+    fn manage(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync<T>) -> Next {
         let Some(set) = sync.set.clone() else { return Next::Done };
-        let wanted = usize::try_from(set.replicas).unwrap_or(0);
+        let wanted = usize::try_from(set.replicas()).unwrap_or(0);
         let active = usize::try_from(sync.counts.active).unwrap_or(0);
-        if !sync.may_manage || set.meta.is_deleting() || active == wanted {
+        if !sync.may_manage || set.meta().is_deleting() || active == wanted {
             return self.write_status(cx, key, sync);
         }
         if active < wanted {
@@ -148,12 +167,12 @@ impl ReplicaSetController {
             let state = self.sets.state(key);
             state.expectations.expect_creations(cx.now, count);
             let parentage = state.parentage.get_or_insert_with(|| Parentage::generated(&*set, Vec::new()));
-            let create = |_| Request::Create(Object::Pod(Arc::new(parentage.pod(&set.template))));
+            let create = |_| Request::Create(Object::Pod(Arc::new(parentage.pod(set.template()))));
             sync.stage = Stage::Create;
             return Next::batch(Mode::SlowStart { group_max: BURST }, (0..count).map(create).collect());
         }
-        let pods = sync.pods.take().unwrap_or_else(|| active_pods(cx, &set));
-        sync.victims = victims(cx, &set, &pods, (active - wanted).min(BURST));
+        let pods = sync.pods.take().unwrap_or_else(|| active_pods(cx, &*set));
+        sync.victims = victims(cx, &*set, &pods, (active - wanted).min(BURST));
         sync.pods = Some(pods);
         self.sets.state(key).expectations.expect_deletions(cx.now, sync.victims.iter().copied());
         sync.stage = Stage::Delete;
@@ -162,52 +181,45 @@ impl ReplicaSetController {
     }
 
     /// Writes the status if it differs from the one that was read.
-    fn write_status(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync) -> Next {
+    fn write_status(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync<T>) -> Next {
         let Some(set) = sync.set.clone() else { return Next::Done };
         let available = match &sync.pods {
-            Some(pods) if set.min_ready_seconds > 0 => {
-                let span = min_ready(set.min_ready_seconds);
+            Some(pods) if set.min_ready_seconds() > 0 => {
+                let span = min_ready(set.min_ready_seconds());
                 pods.iter().filter(|pod| pod.is_available(span, cx.now)).count() as i32
             }
             _ => sync.counts.ready,
         };
         let version = cx.config.version;
-        let next = status::next(&set, &sync.counts, available, sync.failure.as_deref(), version, cx.now);
+        let next = status::next(&*set, &sync.counts, available, sync.failure.as_deref(), version, cx.now);
         match next {
             Some(next) => {
-                let next = Arc::new(ReplicaSet { status: next, ..ReplicaSet::clone(&set) });
+                let next = Arc::new(set.with_status(next));
                 sync.status = Some(next.clone());
                 sync.stage = Stage::Status;
-                Next::send(Request::Update {
-                    object: Object::ReplicaSet(next),
-                    subresource: Subresource::Status,
-                })
+                Next::send(Request::Update { object: T::wrap(next), subresource: Subresource::Status })
             }
             None => self.finish(cx, key, sync, &set.clone()),
         }
     }
 
     /// Writes the status again over the version that was read past the cache.
-    fn rewrite_status(&mut self, sync: &mut Sync, replies: &Replies) -> Next {
-        let (Some(Some(Ok(Object::ReplicaSet(fresh)))), Some(wanted)) = (replies.first(), &sync.status)
-        else {
+    fn rewrite_status(&mut self, sync: &mut Sync<T>, replies: &Replies) -> Next {
+        let (Some(fresh), Some(wanted)) = (written::<T>(replies), &sync.status) else {
             return Next::Retry;
         };
         sync.stage = Stage::LastStatus;
-        let next = ReplicaSet { status: wanted.status.clone(), ..ReplicaSet::clone(fresh) };
-        Next::send(Request::Update {
-            object: Object::ReplicaSet(Arc::new(next)),
-            subresource: Subresource::Status,
-        })
+        let next = fresh.with_status(wanted.status().clone());
+        Next::send(Request::Update { object: T::wrap(Arc::new(next)), subresource: Subresource::Status })
     }
 
     /// Ends the sync, and looks again when the next pod becomes available.
-    fn finish(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, set: &ReplicaSet) -> Next {
+    fn finish(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync<T>, set: &T) -> Next {
         if sync.failure.is_some() {
             return Next::Retry;
         }
-        if set.min_ready_seconds > 0 && set.status.ready_replicas != set.status.available_replicas {
-            let span = min_ready(set.min_ready_seconds);
+        if set.min_ready_seconds() > 0 && set.status().ready_replicas != set.status().available_replicas {
+            let span = min_ready(set.min_ready_seconds());
             let pods = sync.pods.iter().flatten().map(|pod| &**pod);
             let at = next_availability(pods, span, cx.now).unwrap_or(cx.now + span);
             cx.queue.add_at(at, key);
@@ -217,20 +229,20 @@ impl ReplicaSetController {
 }
 
 /// The active pods of a set.
-fn active_pods(cx: &Context<'_>, set: &ReplicaSet) -> Vec<Arc<Pod>> {
-    let pods = cx.caches.pods.controlled_by(set.meta.uid);
-    pods.filter(|pod| pod.is_active() && set.selector.matches(&pod.meta.labels)).cloned().collect()
+fn active_pods<T: PodSet>(cx: &Context<'_>, set: &T) -> Vec<Arc<Pod>> {
+    let pods = cx.caches.pods.controlled_by(set.meta().uid);
+    pods.filter(|pod| pod.is_active() && set.selector().matches(&pod.meta.labels)).cloned().collect()
 }
 
 /// The pods to delete: ranked by how many active pods of all sets of the same owner share their
 /// node, among other things. Of a set without owner no pod has company, as upstream has it.
-fn victims(cx: &Context<'_>, set: &ReplicaSet, pods: &[Arc<Pod>], count: usize) -> Vec<u32> {
+fn victims<T: PodSet>(cx: &Context<'_>, set: &T, pods: &[Arc<Pod>], count: usize) -> Vec<u32> {
     let active: Vec<&Pod> = pods.iter().map(|pod| &**pod).collect();
     let mut company: FxHashMap<Option<Symbol>, u32> = FxHashMap::default();
     if count < active.len() {
-        let owner = set.meta.controller().map(|owner| owner.uid);
-        let siblings = owner.into_iter().flat_map(|owner| cx.caches.replica_sets.controlled_by(owner));
-        let related = siblings.flat_map(|sibling| cx.caches.pods.controlled_by(sibling.meta.uid));
+        let owner = set.meta().controller().map(|owner| owner.uid);
+        let siblings = owner.into_iter().flat_map(|owner| T::table(cx.caches).controlled_by(owner));
+        let related = siblings.flat_map(|sibling| cx.caches.pods.controlled_by(sibling.meta().uid));
         for pod in related.filter(|pod| pod.is_active()) {
             *company.entry(pod.node).or_default() += 1;
         }
@@ -240,22 +252,22 @@ fn victims(cx: &Context<'_>, set: &ReplicaSet, pods: &[Arc<Pod>], count: usize) 
     chosen.into_iter().map(|index| active[index].meta.id).collect()
 }
 
-impl Controller for ReplicaSetController {
-    type Sync = Sync;
+impl<T: PodSet> Controller for PodSetController<T> {
+    type Sync = Sync<T>;
 
     fn minds(&self, caches: &Caches, kind: Kind) -> bool {
-        kind != Kind::Pod || !caches.replica_sets.is_empty()
+        kind == T::KIND || (kind == Kind::Pod && !T::table(caches).is_empty())
     }
 
     fn observe(&mut self, cx: &mut Context<'_>, event: &Event<'_>) {
-        match event.object {
-            Object::Pod(pod) => self.sets.observe_pod(cx, event, pod),
-            Object::ReplicaSet(set) => self.sets.observe_set(cx, event, set),
-            _ => {}
+        if let Object::Pod(pod) = event.object {
+            self.sets.observe_pod(cx, event, pod);
+        } else if let Some(set) = T::of(event.object) {
+            self.sets.observe_set(cx, event, set);
         }
     }
 
-    fn step(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, replies: &Replies) -> Next {
+    fn step(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync<T>, replies: &Replies) -> Next {
         match sync.stage {
             Stage::Start => self.start(cx, key, sync),
             Stage::Recheck => match &sync.set {
@@ -275,8 +287,8 @@ impl Controller for ReplicaSetController {
                 sync.failure = failed.map(|error| error.message.clone()).next();
                 self.write_status(cx, key, sync)
             }
-            Stage::Status => match (replies.first(), &sync.set) {
-                (Some(Some(Ok(Object::ReplicaSet(set)))), _) => self.finish(cx, key, sync, &set.clone()),
+            Stage::Status => match (written::<T>(replies), &sync.set) {
+                (Some(set), _) => self.finish(cx, key, sync, &set.clone()),
                 (_, Some(set)) => {
                     sync.stage = Stage::Refetch;
                     Next::send(read_fresh(&**set))
@@ -284,15 +296,15 @@ impl Controller for ReplicaSetController {
                 _ => Next::Retry,
             },
             Stage::Refetch => self.rewrite_status(sync, replies),
-            Stage::LastStatus => match replies.first() {
-                Some(Some(Ok(Object::ReplicaSet(set)))) => self.finish(cx, key, sync, &set.clone()),
-                _ => Next::Retry,
+            Stage::LastStatus => match written::<T>(replies) {
+                Some(set) => self.finish(cx, key, sync, &set.clone()),
+                None => Next::Retry,
             },
         }
     }
 
-    fn replied(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync, index: usize, reply: &Reply) {
-        let target = ObjectRef { kind: Kind::ReplicaSet, id: key };
+    fn replied(&mut self, cx: &mut Context<'_>, key: u32, sync: &mut Sync<T>, index: usize, reply: &Reply) {
+        let target = ObjectRef { kind: T::KIND, id: key };
         if !matches!(sync.stage, Stage::Recheck | Stage::Refetch | Stage::Delete) {
             self.sets.state(key).writes.note(reply);
         }
@@ -321,6 +333,11 @@ impl Controller for ReplicaSetController {
             _ => {}
         }
     }
+}
+
+/// The set as a reply shows it.
+fn written<T: PodSet>(replies: &Replies) -> Option<&Arc<T>> {
+    replies.first()?.as_ref()?.as_ref().ok().and_then(T::of)
 }
 
 /// Whether a creation was done, or refused because the namespace goes away.

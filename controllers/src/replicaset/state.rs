@@ -1,12 +1,14 @@
 //! What the controller remembers of each ReplicaSet: expectations, own writes, and the counts of
 //! its pods, kept up to date pod event by pod event so that a sync need not look at the pods.
 
+use std::marker::PhantomData;
+
 use seatrial_api::object::Typed;
 use seatrial_api::pod::Pod;
 use seatrial_api::request::Change;
 use seatrial_api::symbol::Symbol;
-use seatrial_api::workload::ReplicaSet;
 
+use super::kind::PodSet;
 use crate::framework::{
     Adoptables, Context, Event, Expectations, OwnWrites, Parentage, is_terminating, min_ready,
 };
@@ -29,10 +31,10 @@ pub(super) struct Counts {
 impl Counts {
     /// What one pod of `set` adds. `template_fits` says whether the selector matches the labels of
     /// the set's template, which pods that nobody relabelled carry in the same allocation.
-    pub(super) fn of(pod: &Pod, set: &ReplicaSet, template_fits: bool) -> Counts {
+    pub(super) fn of<T: PodSet>(pod: &Pod, set: &T, template_fits: bool) -> Counts {
         let mut counts = Counts::default();
-        let untouched = template_fits && pod.meta.labels.same_allocation(&set.template.labels);
-        let matches = untouched || set.selector.matches(&pod.meta.labels);
+        let untouched = template_fits && pod.meta.labels.same_allocation(&set.template().labels);
+        let matches = untouched || set.selector().matches(&pod.meta.labels);
         if pod.is_active() {
             if !matches {
                 counts.mismatched = 1;
@@ -40,7 +42,7 @@ impl Counts {
             }
             counts.active = 1;
             counts.ready = i32::from(pod.is_ready());
-            counts.labeled = i32::from(untouched || pod.meta.labels.contains_all(&set.template.labels));
+            counts.labeled = i32::from(untouched || pod.meta.labels.contains_all(&set.template().labels));
         } else if matches && is_terminating(pod) {
             counts.terminating = 1;
         }
@@ -77,23 +79,25 @@ pub(super) struct SetState {
 
 /// All sets.
 #[derive(Clone, Debug)]
-pub(super) struct Sets {
+pub(super) struct Sets<T> {
     rows: Vec<Option<Box<SetState>>>,
     pub(super) adoptables: Adoptables,
     kind: Symbol,
+    of: PhantomData<T>,
 }
 
-impl Default for Sets {
-    fn default() -> Sets {
+impl<T: PodSet> Default for Sets<T> {
+    fn default() -> Sets<T> {
         Sets {
             rows: Vec::new(),
             adoptables: Adoptables::default(),
-            kind: Symbol::new(ReplicaSet::KIND.as_str()),
+            kind: Symbol::new(T::KIND.as_str()),
+            of: PhantomData,
         }
     }
 }
 
-impl Sets {
+impl<T: PodSet> Sets<T> {
     /// What is remembered of a set.
     pub(super) fn state(&mut self, row: u32) -> &mut SetState {
         let index = row as usize;
@@ -111,15 +115,15 @@ impl Sets {
     }
 
     /// Takes in a change of a set and enqueues it.
-    pub(super) fn observe_set(&mut self, cx: &mut Context<'_>, event: &Event<'_>, set: &ReplicaSet) {
-        let row = set.meta.id;
+    pub(super) fn observe_set(&mut self, cx: &mut Context<'_>, event: &Event<'_>, set: &T) {
+        let row = set.meta().id;
         if event.change == Change::Deleted {
             self.forget(row);
             self.adoptables.remove_owner(row);
         } else {
-            let known = event.old.and_then(ReplicaSet::of);
-            let same = |known: &ReplicaSet| {
-                known.selector == set.selector && known.template.labels == set.template.labels
+            let known = event.old.and_then(T::of);
+            let same = |known: &T| {
+                known.selector() == set.selector() && known.template().labels == set.template().labels
             };
             if !known.is_some_and(|known| same(known)) {
                 self.count_anew(cx, set);
@@ -128,19 +132,19 @@ impl Sets {
         cx.queue.add(row);
     }
 
-    fn count_anew(&mut self, cx: &Context<'_>, set: &ReplicaSet) {
+    fn count_anew(&mut self, cx: &Context<'_>, set: &T) {
         let mut counts = Counts::default();
-        let fits = set.selector.matches(&set.template.labels);
-        cx.caches.pods.controlled_by(set.meta.uid).for_each(|pod| counts.add(&Counts::of(pod, set, fits)));
-        self.adoptables.put_owner(cx.caches, &set.meta, &set.selector, Pod::is_active);
-        let state = self.state(set.meta.id);
+        let fits = set.selector().matches(&set.template().labels);
+        cx.caches.pods.controlled_by(set.meta().uid).for_each(|pod| counts.add(&Counts::of(pod, set, fits)));
+        self.adoptables.put_owner(cx.caches, set.meta(), set.selector(), Pod::is_active);
+        let state = self.state(set.meta().id);
         (state.counts, state.template_fits) = (counts, fits);
     }
 
     /// The set that manages a pod, as far as it is known.
-    fn manager<'a>(&self, cx: &Context<'a>, pod: &Pod) -> Option<&'a ReplicaSet> {
+    fn manager<'a>(&self, cx: &Context<'a>, pod: &Pod) -> Option<&'a T> {
         let owner = pod.meta.controller().filter(|owner| owner.kind == self.kind)?;
-        cx.caches.replica_sets.identified(owner.uid).map(|set| &**set)
+        T::table(cx.caches).identified(owner.uid).map(|set| &**set)
     }
 
     /// Takes in a change of a pod and enqueues the sets that it concerns.
@@ -153,37 +157,37 @@ impl Sets {
             _ => set,
         };
         if let (Some(old), Some(set)) = (old, set_before) {
-            let state = self.state(set.meta.id);
+            let state = self.state(set.meta().id);
             state.counts.subtract(&Counts::of(old, set, state.template_fits));
         }
         if let (Some(new), Some(set)) = (new, set) {
-            let state = self.state(set.meta.id);
+            let state = self.state(set.meta().id);
             state.counts.add(&Counts::of(new, set, state.template_fits));
         }
         let orphaned = new.is_some_and(|new| new.meta.controller().is_none());
         if orphaned || old.is_some_and(|old| old.meta.controller().is_none()) {
             let (caches, queue) = (cx.caches, &mut *cx.queue);
-            let selector_of = |row| caches.replica_sets.get(row).map(|set| &*set.selector);
+            let selector_of = |row| T::table(caches).get(row).map(|set| set.selector());
             self.adoptables.observe(old, new, Pod::is_active, selector_of, |row| queue.add(row));
         }
         let Some(set) = set else {
             if let Some(before) = set_before {
-                cx.queue.add(before.meta.id);
+                cx.queue.add(before.meta().id);
             }
             return;
         };
-        let row = set.meta.id;
+        let row = set.meta().id;
         if event.change == Change::Deleted || pod.meta.is_deleting() {
             self.state(row).expectations.lower_deletion(pod.meta.id);
         } else if old.is_none() {
             self.state(row).expectations.lower_creations(1);
-        } else if let Some(before) = set_before.filter(|before| before.meta.id != row) {
-            cx.queue.add(before.meta.id);
+        } else if let Some(before) = set_before.filter(|before| before.meta().id != row) {
+            cx.queue.add(before.meta().id);
         }
         cx.queue.add(row);
         let became_ready = old.is_some_and(|old| !old.is_ready()) && new.is_some_and(Pod::is_ready);
-        if became_ready && !pod.meta.is_deleting() && set.min_ready_seconds > 0 {
-            cx.queue.add_at(cx.now + min_ready(set.min_ready_seconds), row);
+        if became_ready && !pod.meta.is_deleting() && set.min_ready_seconds() > 0 {
+            cx.queue.add_at(cx.now + min_ready(set.min_ready_seconds()), row);
         }
     }
 }

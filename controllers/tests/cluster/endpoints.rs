@@ -35,6 +35,8 @@ pub(crate) fn service(name: &str, app: &str) -> Service {
         internal_traffic_policy: TrafficPolicy::Cluster,
         external_traffic_policy: TrafficPolicy::Cluster,
         traffic_distribution: None,
+        ip_family_policy: Default::default(),
+        allocate_node_ports: true,
     }
 }
 

@@ -6,8 +6,10 @@
 )]
 
 mod cluster;
+mod cronjobs;
 mod daemonsets;
 mod deployments;
 mod jobs;
+mod quotas;
 mod replicasets;
 mod statefulsets;

@@ -70,6 +70,14 @@ record! {
         daemon_set("daemonSet"): Option<ObjectName>,
         /// A Job.
         job("job"): Option<ObjectName>,
+        /// A CronJob.
+        cron_job("cronJob"): Option<ObjectName>,
+        /// A ReplicationController.
+        replication_controller("replicationController"): Option<ObjectName>,
+        /// A ResourceQuota.
+        quota("resourceQuota"): Option<ObjectName>,
+        /// A LimitRange.
+        limit_range("limitRange"): Option<ObjectName>,
         /// A Service.
         service("service"): Option<ObjectName>,
         /// A HorizontalPodAutoscaler.
@@ -84,8 +92,9 @@ record! {
         namespace("namespace"): Option<Text>,
     }
     rules [Rule::ExactlyOne(&[
-        "pod", "deployment", "replicaSet", "statefulSet", "daemonSet", "job", "service", "horizontalPodAutoscaler",
-        "podDisruptionBudget", "configMap", "secret", "namespace",
+        "pod", "deployment", "replicaSet", "statefulSet", "daemonSet", "job", "cronJob", "replicationController",
+        "resourceQuota", "limitRange", "service", "horizontalPodAutoscaler", "podDisruptionBudget", "configMap",
+        "secret", "namespace",
     ])]
 }
 
@@ -99,6 +108,10 @@ impl Deleted {
             (Kind::StatefulSet, &self.stateful_set),
             (Kind::DaemonSet, &self.daemon_set),
             (Kind::Job, &self.job),
+            (Kind::CronJob, &self.cron_job),
+            (Kind::ReplicationController, &self.replication_controller),
+            (Kind::ResourceQuota, &self.quota),
+            (Kind::LimitRange, &self.limit_range),
             (Kind::Service, &self.service),
             (Kind::HorizontalPodAutoscaler, &self.hpa),
             (Kind::PodDisruptionBudget, &self.budget),
@@ -122,10 +135,12 @@ record! {
         stateful_set("statefulSet"): Option<ObjectName>,
         /// A ReplicaSet.
         replica_set("replicaSet"): Option<ObjectName>,
+        /// A ReplicationController.
+        replication_controller("replicationController"): Option<ObjectName>,
         /// How many pods it shall have.
         replicas("replicas"): u32,
     }
-    rules [Rule::ExactlyOne(&["deployment", "statefulSet", "replicaSet"])]
+    rules [Rule::ExactlyOne(&["deployment", "statefulSet", "replicaSet", "replicationController"])]
 }
 
 record! {

@@ -84,6 +84,8 @@ fn size(object: &Object, objects: &[Object]) -> i64 {
     let replicas = match object {
         Object::Deployment(deployment) => deployment.replicas,
         Object::ReplicaSet(set) => set.replicas,
+        Object::ReplicationController(set) => set.replicas,
+        Object::CronJob(cron_job) => cron_job.template.parallelism,
         Object::StatefulSet(set) => set.replicas,
         Object::Job(job) => job.parallelism,
         _ => 1,

@@ -229,6 +229,8 @@ impl KnownObjects {
 pub(super) fn template(object: &Object) -> Option<&PodTemplate> {
     match object {
         Object::ReplicaSet(set) => Some(&set.template),
+        Object::ReplicationController(set) => Some(&set.template),
+        Object::CronJob(cron_job) => Some(&cron_job.template.template),
         Object::Deployment(deployment) => Some(&deployment.template),
         Object::StatefulSet(set) => Some(&set.template),
         Object::DaemonSet(set) => Some(&set.template),

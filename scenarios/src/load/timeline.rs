@@ -167,11 +167,13 @@ impl Surroundings<'_> {
     }
 
     fn scale(&self, scaled: &Placed<Scaled>, checker: &mut Checker<'_>) -> Option<Action> {
-        let Scaled { deployment, stateful_set, replica_set, replicas } = &scaled.value;
+        let Scaled { deployment, stateful_set, replica_set, replication_controller, replicas } =
+            &scaled.value;
         let named = [
             (Kind::Deployment, deployment),
             (Kind::StatefulSet, stateful_set),
             (Kind::ReplicaSet, replica_set),
+            (Kind::ReplicationController, replication_controller),
         ];
         let object = self.one_of(scaled, named, checker)?;
         Some(Action::Scale(object, *replicas as i32))

@@ -9,7 +9,9 @@ use seatrial_api::node::Node;
 use seatrial_api::object::{Kind, Object, Typed};
 use seatrial_api::pod::Pod;
 use seatrial_api::request::{Change, Request, WatchEvent};
-use seatrial_api::service::{Endpoint, EndpointSlice, Service, ServiceType};
+use seatrial_api::service::{
+    Endpoint, EndpointAddress, EndpointSlice, EndpointSubset, Endpoints, Service, ServiceType,
+};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::SimTime;
 use seatrial_controllers::endpointslice::plan_endpoint_slices;
@@ -17,10 +19,29 @@ use seatrial_controllers::endpointslice::plan_endpoint_slices;
 use super::world::World;
 
 impl World {
+    /// The rows of the pods by their identities.
+    fn pod_rows(&self) -> BTreeMap<Uid, u32> {
+        self.api.list_typed::<Pod>().map(|pod| (pod.meta.uid, pod.meta.id)).collect()
+    }
+
+    /// An Endpoints object of a dump, with the rows of the pods that it names by their identities.
+    pub(super) fn addresses_with_rows(&self, endpoints: &Endpoints) -> Object {
+        let pods = self.pod_rows();
+        let with_row = |address: &EndpointAddress| {
+            let pod = pods.get(&address.pod_uid).copied().unwrap_or(address.pod);
+            EndpointAddress { pod, ..address.clone() }
+        };
+        let subsets = endpoints.subsets.iter().map(|subset| EndpointSubset {
+            ready: subset.ready.iter().map(with_row).collect(),
+            not_ready: subset.not_ready.iter().map(with_row).collect(),
+            ports: subset.ports.clone(),
+        });
+        Object::Endpoints(Arc::new(Endpoints { subsets: subsets.collect(), meta: endpoints.meta.clone() }))
+    }
+
     /// A slice of a dump, with the rows of the pods that it names by their identities.
     pub(super) fn with_rows(&self, slice: &EndpointSlice) -> Object {
-        let pods: BTreeMap<Uid, u32> =
-            self.api.list_typed::<Pod>().map(|pod| (pod.meta.uid, pod.meta.id)).collect();
+        let pods = self.pod_rows();
         let row = |endpoint: &Endpoint| pods.get(&endpoint.pod_uid).copied().unwrap_or(endpoint.pod);
         let endpoints = slice.endpoints.iter();
         let endpoints = endpoints.map(|endpoint| Endpoint { pod: row(endpoint), ..endpoint.clone() });

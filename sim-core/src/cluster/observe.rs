@@ -246,13 +246,12 @@ impl World {
     /// Workloads that are there when a Service comes.
     fn count_wanting_workloads(&mut self, now: SimTime, service: &Service) {
         let namespace = service.meta.namespace;
-        let workloads: Vec<Object> =
-            [Kind::Deployment, Kind::ReplicaSet, Kind::StatefulSet, Kind::DaemonSet, Kind::Job]
-                .iter()
-                .flat_map(|&kind| self.api.list(kind))
-                .filter(|object| object.meta().namespace == namespace)
-                .cloned()
-                .collect();
+        let workloads: Vec<Object> = WANTING
+            .iter()
+            .flat_map(|&kind| self.api.list(kind))
+            .filter(|object| object.meta().namespace == namespace)
+            .cloned()
+            .collect();
         for object in workloads {
             self.workload_changed(now, Change::Modified, &object);
         }
@@ -369,10 +368,10 @@ impl World {
     /// The topmost owner of a pod as `Kind/name`.
     fn api_workload(&self, pod: &Pod) -> Symbol {
         let Some(owner) = pod.meta.controller() else { return Symbol::empty() };
-        let above = (owner.kind == "ReplicaSet")
-            .then(|| self.api.find(Kind::ReplicaSet, pod.meta.namespace, &owner.name))
-            .flatten()
-            .and_then(|set| set.meta().controller());
+        let managed = Kind::parse(owner.kind.as_str())
+            .filter(|kind| matches!(kind, Kind::ReplicaSet | Kind::Job))
+            .and_then(|kind| self.api.find(kind, pod.meta.namespace, &owner.name));
+        let above = managed.and_then(|object| object.meta().controller());
         let top = above.unwrap_or(owner);
         Symbol::new(&compact_str::format_compact!("{}/{}", top.kind, top.name))
     }
@@ -385,6 +384,16 @@ fn change_reason(change: Change) -> &'static str {
         Change::Deleted => "Deleted",
     }
 }
+
+/// Kinds of workloads that want pods by themselves.
+const WANTING: [Kind; 6] = [
+    Kind::Deployment,
+    Kind::ReplicaSet,
+    Kind::ReplicationController,
+    Kind::StatefulSet,
+    Kind::DaemonSet,
+    Kind::Job,
+];
 
 /// What changed in a node, as the reason of its row.
 fn node_change(old: Option<&Node>, node: &Node, change: Change) -> Option<&'static str> {
@@ -410,6 +419,7 @@ fn wanted_pods(object: &Object) -> Option<(&PodTemplate, i32)> {
     match object {
         Object::Deployment(workload) => Some((&workload.template, workload.replicas)),
         Object::ReplicaSet(workload) => Some((&workload.template, workload.replicas)),
+        Object::ReplicationController(workload) => Some((&workload.template, workload.replicas)),
         Object::StatefulSet(workload) => Some((&workload.template, workload.replicas)),
         Object::DaemonSet(workload) => Some((&workload.template, workload.status.desired_number_scheduled)),
         Object::Job(workload) => Some(of_job(workload)),

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use seatrial_api::meta::Uid;
+use seatrial_api::meta::ObjectMeta;
 use seatrial_api::object::{Kind, Object, ObjectRef};
 use seatrial_api::pod::{Pod, PodTemplate};
 use seatrial_api::request::{Patch, Request, Subresource};
 use seatrial_api::store::ApiServer;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
-use seatrial_api::workload::{Deployment, ReplicaSet};
+use seatrial_api::workload::{ControllerRevision, ReplicaSet};
 
 use super::config::NamedObject;
 
@@ -116,33 +116,41 @@ pub(crate) fn restart(target: ObjectRef, now: SimTime) -> Request {
 /// # Errors
 /// What kubectl would say if there is nothing to go back to.
 pub(crate) fn undo(api: &ApiServer, target: ObjectRef) -> Result<Request, CompactString> {
-    let deployment = api.typed::<Deployment>(target.id).filter(|_| target.kind == Kind::Deployment);
-    let deployment = deployment.ok_or("only a Deployment's rollout can be undone here")?;
-    let mut revisions: Vec<(i64, &Arc<ReplicaSet>)> = api
-        .list_typed::<ReplicaSet>()
-        .filter(|set| is_owned(set, deployment.meta.uid))
-        .filter_map(|set| revision(set).map(|revision| (revision, set)))
-        .collect();
-    revisions.sort_by_key(|entry| entry.0);
-    let [.., previous, _] = revisions.as_slice() else {
-        return Err(compact_str::format_compact!(
-            "no rollout history found for deployment \"{}\"",
-            deployment.meta.name
-        ));
-    };
-    let template = &previous.1.template;
-    let mut next = Deployment::clone(deployment);
-    next.meta.resource_version = 0;
-    next.template = Arc::new(PodTemplate {
-        labels: template.labels.without(Symbol::new(TEMPLATE_HASH)),
-        annotations: template.annotations.clone(),
-        spec: template.spec.clone(),
-    });
-    Ok(Request::Update { object: Object::Deployment(Arc::new(next)), subresource: Subresource::Main })
+    let object = api.get(target).ok_or("the object is gone")?;
+    let previous = previous_template(api, object).ok_or_else(|| {
+        let kind = target.kind.as_str().to_lowercase();
+        compact_str::format_compact!("no rollout history found for {kind} \"{}\"", object.meta().name)
+    })?;
+    let mut next = object.clone();
+    next.meta_mut().resource_version = 0;
+    match &mut next {
+        Object::Deployment(deployment) => Arc::make_mut(deployment).template = previous,
+        Object::StatefulSet(set) => Arc::make_mut(set).template = previous,
+        Object::DaemonSet(set) => Arc::make_mut(set).template = previous,
+        _ => return Err(compact_str::format_compact!("a {} has no rollouts", target.kind)),
+    }
+    Ok(Request::Update { object: next, subresource: Subresource::Main })
 }
 
-fn is_owned(set: &ReplicaSet, owner: Uid) -> bool {
-    set.meta.controller().is_some_and(|reference| reference.uid == owner)
+/// The template before the newest: of a Deployment in its ReplicaSets, of others in their revisions.
+fn previous_template(api: &ApiServer, object: &Object) -> Option<Arc<PodTemplate>> {
+    let owner = object.meta().uid;
+    let is_owned = |meta: &ObjectMeta| meta.controller().is_some_and(|reference| reference.uid == owner);
+    let mut revisions: Vec<(i64, Arc<PodTemplate>)> = if object.kind() == Kind::Deployment {
+        let sets = api.list_typed::<ReplicaSet>().filter(|set| is_owned(&set.meta));
+        sets.filter_map(|set| Some((revision(set)?, Arc::new(without_hash(&set.template))))).collect()
+    } else {
+        let revisions = api.list_typed::<ControllerRevision>().filter(|revision| is_owned(&revision.meta));
+        revisions.map(|revision| (revision.revision, revision.template.clone())).collect()
+    };
+    revisions.sort_by_key(|entry| entry.0);
+    let before_newest = revisions.len().checked_sub(2)?;
+    Some(revisions.swap_remove(before_newest).1)
+}
+
+fn without_hash(template: &PodTemplate) -> PodTemplate {
+    let labels = template.labels.without(Symbol::new(TEMPLATE_HASH));
+    PodTemplate { labels, ..template.clone() }
 }
 
 fn revision(set: &ReplicaSet) -> Option<i64> {

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use seatrial_api::config::Namespace;
+use seatrial_api::calendar::{Calendar, Timestamp};
+use seatrial_api::config::{Namespace, ServiceAccount};
 use seatrial_api::machine::{Heartbeat, Input, NO_REPLY};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::node::{LABEL_INSTANCE_TYPE, Node};
@@ -104,6 +105,7 @@ pub(super) fn controller_config(config: &ClusterConfig) -> ControllerConfig {
     let limits = if config.client_rate_limits { defaults.client_limits } else { ClientLimits::Unlimited };
     ControllerConfig {
         version: config.version,
+        calendar: Calendar::starting_at(Timestamp { seconds: config.start_unix_seconds, nanos: 0 }),
         client_limits: limits,
         sync_cost: config.latency.controller_step,
         assumed_owners: Arc::new(config.absent_owners.iter().copied().collect()),
@@ -113,7 +115,8 @@ pub(super) fn controller_config(config: &ClusterConfig) -> ControllerConfig {
 }
 
 impl World {
-    /// What is always there: namespaces, and the storage classes of the configuration.
+    /// What is always there: namespaces, each with the account that its controller would make, and the
+    /// storage classes of the configuration.
     fn found(&mut self) {
         for name in NAMESPACES {
             let namespace = Namespace { meta: ObjectMeta::named("", name), ..Namespace::default() };
@@ -124,6 +127,14 @@ impl World {
                 .any(|object| matches!(object, Object::Namespace(_)) && object.meta().name == name);
             if !given {
                 self.import(Object::Namespace(Arc::new(namespace))).expect("invariant: the store is empty");
+            }
+            let account = ServiceAccount { meta: ObjectMeta::named(name, "default") };
+            let known = self.config.state.iter().any(|object| {
+                matches!(object, Object::ServiceAccount(_))
+                    && (object.meta().namespace, object.meta().name.as_str()) == (name.into(), "default")
+            });
+            if !known {
+                self.import(Object::ServiceAccount(Arc::new(account))).expect("invariant: it is not there");
             }
         }
         for class in self.config.storage.classes.clone() {
@@ -180,7 +191,7 @@ impl World {
             Object::Node(_) => 0,
             // What pods use comes before them.
             Object::PersistentVolume(_) | Object::PersistentVolumeClaim(_) | Object::CsiDriver(_) => 1,
-            Object::EndpointSlice(_) => 3,
+            Object::EndpointSlice(_) | Object::Endpoints(_) => 3,
             _ => 2,
         });
         for object in objects {
@@ -190,6 +201,7 @@ impl World {
             }
             let taken = match object {
                 Object::EndpointSlice(slice) => self.with_rows(slice),
+                Object::Endpoints(endpoints) => self.addresses_with_rows(endpoints),
                 _ => object.clone(),
             };
             self.import(taken).map_err(|error| SetupError::State {

@@ -111,7 +111,7 @@ impl Streams {
     pub(crate) fn row_entity(&mut self, target: ObjectRef) -> (u64, u32) {
         let counter = self.counters.entry(target).or_default();
         *counter += 1;
-        (mix64((target.kind as u64) << 32 | u64::from(target.id)), *counter)
+        (mix64(u64::from(target.kind.number()) << 32 | u64::from(target.id)), *counter)
     }
 
     /// Forgets an object that is gone.
@@ -123,7 +123,7 @@ impl Streams {
 /// The entity of something with a name.
 pub(crate) fn name_entity(kind: Kind, namespace: Symbol, name: &str) -> u64 {
     let mut hasher = FxHasher::default();
-    (kind as u8, namespace).hash(&mut hasher);
+    (kind.number(), namespace).hash(&mut hasher);
     name.hash(&mut hasher);
     mix64(hasher.finish())
 }

@@ -18,12 +18,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use seatrial_api::calendar::{Calendar, Timestamp};
-use seatrial_api::config::Namespace;
+use seatrial_api::config::{ConfigMap, Namespace};
 use seatrial_api::machine::{Effects, Heartbeat, Input, Machine, Outgoing, PodMetrics, Token};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::object::{Kind, Object, ObjectRef};
 use seatrial_api::request::{ApiError, Change, Reply, Request, WatchEvent};
-use seatrial_api::store::ApiServer;
+use seatrial_api::store::{ApiServer, ServiceNetwork, Settings};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
@@ -34,7 +34,7 @@ use serde_json::Value;
 
 use super::Run;
 use super::scenario::Scenario;
-use super::trace::Trace;
+use super::trace::{Trace, UNTRACED};
 use kubelet::{Kubelet, KubeletTimer};
 use metrics::MetricsServer;
 use objects::Manifests;
@@ -52,6 +52,8 @@ const SHOWN: Span = Span::from_millis(2);
 /// things are done at full tens of seconds, from which the passes of the pod garbage collector (every
 /// 20 s) are so half a period away.
 const LEAD: i64 = 90;
+/// The network of the virtual IPs in the recorded cluster.
+const SERVICES: ServiceNetwork = ServiceNetwork { address: 10 << 24, prefix: 16 };
 /// The seed of identities and generated names.
 const SEED: u64 = 1;
 
@@ -115,7 +117,9 @@ impl<'a> Play<'a> {
         // The run begins at a whole second some time before the scenario.
         let calendar = Calendar::starting_at(Timestamp { seconds: clock.seconds - LEAD, nanos: 0 });
         let start = SimTime::from_secs(LEAD) + Span::from_nanos(i64::from(clock.nanos));
-        let config = Config { version, client_limits: ClientLimits::Unlimited, ..Config::default() };
+        let config =
+            Config { version, calendar, client_limits: ClientLimits::Unlimited, ..Config::default() };
+        let settings = Settings { service_network: SERVICES, ..Settings::default() };
         let configuration = SchedulerConfiguration {
             version,
             ties: TieBreak::Heap,
@@ -126,7 +130,7 @@ impl<'a> Play<'a> {
             scenario,
             start,
             now: SimTime::ZERO,
-            server: ApiServer::new(version, SEED),
+            server: ApiServer::with_settings(version, SEED, settings),
             controllers: ControllerManager::new(config),
             scheduler: Scheduler::new(configuration).expect("invariant: the default configuration is valid"),
             queue: Queue::default(),
@@ -136,7 +140,7 @@ impl<'a> Play<'a> {
             metrics: MetricsServer::default(),
             people: People::default(),
             recorder: Recorder::default(),
-            trace: Trace::new(start, scenario.namespace, named_addresses(&scenario.line)),
+            trace: Trace::new(start, calendar, scenario.namespace, named_addresses(&scenario.line)),
         }
     }
 
@@ -144,8 +148,13 @@ impl<'a> Play<'a> {
     fn set_up(&mut self) {
         for namespace in self.namespaces() {
             let meta = ObjectMeta { name: namespace.as_str().into(), ..ObjectMeta::default() };
-            let namespace = Object::Namespace(Arc::new(Namespace { meta, ..Namespace::default() }));
-            let _ = self.serve(Request::Create(namespace));
+            let object = Object::Namespace(Arc::new(Namespace { meta, ..Namespace::default() }));
+            let _ = self.serve(Request::Create(object));
+            for name in UNTRACED {
+                let map =
+                    ConfigMap { meta: ObjectMeta::named(namespace.as_str(), name), ..ConfigMap::default() };
+                let _ = self.serve(Request::Create(Object::ConfigMap(Arc::new(map))));
+            }
         }
         let nodes = self.scenario.nodes.iter();
         for node in nodes {

@@ -93,6 +93,7 @@ impl Manifests {
                 spec.set("paused", Node::bool(object.paused));
             }
             Object::ReplicaSet(object) => spec.set("replicas", Node::int(object.replicas)),
+            Object::ReplicationController(object) => spec.set("replicas", Node::int(object.replicas)),
             Object::StatefulSet(object) => spec.set("replicas", Node::int(object.replicas)),
             _ => {}
         }
@@ -109,6 +110,7 @@ fn template(object: &Object) -> Option<&PodTemplate> {
     Some(match object {
         Object::Deployment(object) => &object.template,
         Object::ReplicaSet(object) => &object.template,
+        Object::ReplicationController(object) => &object.template,
         Object::StatefulSet(object) => &object.template,
         Object::DaemonSet(object) => &object.template,
         _ => return None,

@@ -148,6 +148,8 @@ fn source(decision: &Decision) -> &'static str {
         Kind::Pod if decision.reason == "TaintManagerEviction" => "taint-eviction-controller",
         Kind::Pod | Kind::Node => "node-controller",
         Kind::ReplicaSet => "replicaset-controller",
+        Kind::ReplicationController => "replication-controller",
+        Kind::CronJob => "cronjob-controller",
         Kind::Deployment => "deployment-controller",
         Kind::StatefulSet => "statefulset-controller",
         Kind::DaemonSet => "daemonset-controller",

@@ -9,6 +9,9 @@ use seatrial_api::symbol::Symbol;
 /// The annotation with a pod's index in its Job.
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 
+/// ConfigMaps that every namespace of the recorded cluster has, and that nobody traced.
+pub(in super::super) const UNTRACED: [&str; 2] = ["kube-root-ca.crt", "openshift-service-ca.crt"];
+
 /// The aliases of all objects that were seen.
 pub(super) struct Aliases {
     /// The namespace whose objects are called by their name alone.
@@ -37,6 +40,11 @@ pub(super) fn prefix(kind: Kind) -> Option<&'static str> {
         Kind::DaemonSet => "ds",
         Kind::ControllerRevision => "crev",
         Kind::Job => "job",
+        Kind::CronJob => "cj",
+        Kind::ReplicationController => "rc",
+        Kind::Endpoints => "ep",
+        Kind::ResourceQuota => "quota",
+        Kind::LimitRange => "limits",
         Kind::EndpointSlice => "eps",
         Kind::PodDisruptionBudget => "pdb",
         Kind::HorizontalPodAutoscaler => "hpa",
@@ -110,6 +118,9 @@ impl Aliases {
     fn name(&mut self, object: &Object) -> Option<String> {
         let (kind, meta) = (object.kind(), object.meta());
         let prefix = prefix(kind)?;
+        if kind == Kind::ConfigMap && UNTRACED.contains(&meta.name.as_str()) {
+            return None;
+        }
         let owner = meta.controller().and_then(|owner| self.by_uid.get(&owner.uid)).cloned();
         let owner = owner.as_deref().and_then(|owner| owner.split_once(':'));
         let alias = match (object, owner) {

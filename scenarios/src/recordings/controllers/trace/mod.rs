@@ -7,6 +7,7 @@ mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use seatrial_api::calendar::Calendar;
 use seatrial_api::machine::Severity;
 use seatrial_api::object::{Kind, Object, ObjectRef};
 use seatrial_api::request::{Change, WatchEvent};
@@ -15,11 +16,13 @@ use seatrial_api::units::SimTime;
 use serde_json::{Map, Value, json};
 
 use aliases::Aliases;
+pub(super) use aliases::UNTRACED;
 
 /// The trace of a run.
 pub(super) struct Trace {
     entries: Vec<Value>,
     start: SimTime,
+    calendar: Calendar,
     aliases: Aliases,
     /// The fields of every object as they were last.
     states: BTreeMap<ObjectRef, Map<String, Value>>,
@@ -47,11 +50,18 @@ pub(super) struct Note<'a> {
 }
 
 impl Trace {
-    /// A trace that counts from `start`. Objects of `namespace` are called by their name alone.
-    pub(super) fn new(start: SimTime, namespace: Symbol, named: BTreeSet<String>) -> Trace {
+    /// A trace that counts from `start`, with dates by `calendar`. Objects of `namespace` are called
+    /// by their name alone.
+    pub(super) fn new(
+        start: SimTime,
+        calendar: Calendar,
+        namespace: Symbol,
+        named: BTreeSet<String>,
+    ) -> Trace {
         Trace {
             entries: Vec::new(),
             start,
+            calendar,
             aliases: Aliases::new(namespace),
             states: BTreeMap::new(),
             given_taints: BTreeMap::new(),
@@ -117,6 +127,7 @@ impl Trace {
         let around = fields::Around {
             aliases: &self.aliases,
             start: self.start,
+            calendar: self.calendar,
             given_taints: self.given_taints.get(&target).map_or(&[], Vec::as_slice),
             named: &self.named,
         };

@@ -1,9 +1,14 @@
-//! Jobs.
+//! Jobs and CronJobs.
 
+use seatrial_api::cronjob::{ActiveJob, CronJob};
+use seatrial_api::symbol::Symbol;
 use seatrial_api::workload::{CompletionMode, Job};
 use serde_json::{Map, Value, json};
 
 use super::{Around, Fields};
+
+/// The annotation with the due time for which a CronJob has made a Job.
+const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
 pub(super) fn job(fields: &mut Fields, job: &Job, around: &Around<'_>) {
     let status = &job.status;
@@ -18,6 +23,9 @@ pub(super) fn job(fields: &mut Fields, job: &Job, around: &Around<'_>) {
         CompletionMode::Indexed => "Indexed",
     };
     fields.put("spec.completionMode", json!(mode));
+    let scheduled = job.meta.annotations.get(Symbol::new(SCHEDULED));
+    let scheduled = scheduled.and_then(|date| around.calendar.parse(date.as_str()).ok());
+    fields.time("scheduledTimestamp", scheduled, around);
     fields.counter("active", status.active);
     fields.counter("succeeded", status.succeeded);
     fields.counter("failed", status.failed);
@@ -40,4 +48,15 @@ pub(super) fn job(fields: &mut Fields, job: &Job, around: &Around<'_>) {
     fields.time("startTime", status.start_time, around);
     fields.time("completionTime", status.completion_time, around);
     fields.conditions(&status.conditions);
+}
+
+pub(super) fn cron_job(fields: &mut Fields, cron_job: &CronJob, around: &Around<'_>) {
+    let status = &cron_job.status;
+    let alias = |job: &ActiveJob| around.aliases.of_uid(job.uid).unwrap_or(&job.name).to_owned();
+    fields.put("active", status.active.iter().map(|job| json!(alias(job))).collect());
+    fields.time("lastScheduleTime", status.last_schedule_time, around);
+    fields.time("lastSuccessfulTime", status.last_successful_time, around);
+    if cron_job.suspend {
+        fields.put("suspend", json!(true));
+    }
 }

@@ -10,6 +10,7 @@ mod workloads;
 
 use std::collections::BTreeSet;
 
+use seatrial_api::calendar::Calendar;
 use seatrial_api::meta::{ObjectMeta, OwnerRef};
 use seatrial_api::object::{Kind, Object};
 use seatrial_api::pod::{ConditionStatus, PodSpec};
@@ -27,6 +28,8 @@ pub(super) struct Around<'a> {
     pub(super) aliases: &'a Aliases,
     /// From when times count.
     pub(super) start: SimTime,
+    /// The dates of instants.
+    pub(super) calendar: Calendar,
     /// The taints that the node had when it was created.
     pub(super) given_taints: &'a [String],
     /// Addresses and ports that the scenario itself names.
@@ -108,12 +111,16 @@ pub(super) fn state(object: &Object, around: &Around<'_>) -> Map<String, Value> 
         Object::Namespace(namespace) => cluster::namespace(&mut fields, namespace),
         Object::Service(service) => network::service(&mut fields, service, around),
         Object::EndpointSlice(slice) => network::endpoint_slice(&mut fields, slice, around),
+        Object::Endpoints(endpoints) => network::endpoints(&mut fields, endpoints, around),
         Object::ReplicaSet(set) => workloads::replica_set(&mut fields, set),
+        Object::ReplicationController(set) => workloads::replication_controller(&mut fields, set),
         Object::Deployment(deployment) => workloads::deployment(&mut fields, deployment),
         Object::StatefulSet(set) => workloads::stateful_set(&mut fields, set),
         Object::DaemonSet(set) => workloads::daemon_set(&mut fields, set),
         Object::ControllerRevision(revision) => fields.put("revision", json!(revision.revision)),
         Object::Job(job) => batch::job(&mut fields, job, around),
+        Object::CronJob(cron_job) => batch::cron_job(&mut fields, cron_job, around),
+        Object::ResourceQuota(quota) => policy::quota(&mut fields, quota),
         Object::PodDisruptionBudget(budget) => policy::budget(&mut fields, budget, around),
         Object::HorizontalPodAutoscaler(autoscaler) => policy::autoscaler(&mut fields, autoscaler, around),
         Object::PersistentVolumeClaim(claim) => storage::claim(&mut fields, claim),
@@ -124,9 +131,10 @@ pub(super) fn state(object: &Object, around: &Around<'_>) -> Map<String, Value> 
 }
 
 /// Kinds that are traced with their generation.
-const WITH_GENERATION: [Kind; 6] = [
+const WITH_GENERATION: [Kind; 7] = [
     Kind::Deployment,
     Kind::ReplicaSet,
+    Kind::ReplicationController,
     Kind::StatefulSet,
     Kind::DaemonSet,
     Kind::Job,

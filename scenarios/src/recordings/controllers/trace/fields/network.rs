@@ -2,7 +2,9 @@
 
 use seatrial_api::container::PortRef;
 use seatrial_api::object::{Kind, ObjectRef};
-use seatrial_api::service::{Endpoint, EndpointSlice, Service, ServicePort, ServiceType};
+use seatrial_api::service::{
+    Endpoint, EndpointAddress, EndpointPort, EndpointSlice, Endpoints, Service, ServicePort, ServiceType,
+};
 use seatrial_api::store::format_address;
 use serde_json::{Map, Value, json};
 
@@ -62,6 +64,30 @@ pub(super) fn endpoint_slice(fields: &mut Fields, slice: &EndpointSlice, around:
     fields.put("endpoints", endpoints.into_iter().map(|entry| entry.1).collect());
     let port = |port: &seatrial_api::service::EndpointPort| json!({"name": port.name.as_str(), "protocol": port.protocol.as_str(), "port": port.port});
     fields.put("ports", slice.ports.iter().map(port).collect());
+}
+
+pub(super) fn endpoints(fields: &mut Fields, endpoints: &Endpoints, around: &Around<'_>) {
+    let pods = |addresses: &[EndpointAddress]| {
+        let pod = |address: &EndpointAddress| {
+            let alias = around.aliases.of(ObjectRef { kind: Kind::Pod, id: address.pod });
+            alias.map_or_else(|| format_address(address.ip).to_string(), str::to_owned)
+        };
+        let mut names: Vec<String> = addresses.iter().map(pod).collect();
+        names.sort();
+        json!(names)
+    };
+    let port = |port: &EndpointPort| {
+        let mut out = json!({"port": port.port, "protocol": port.protocol.as_str()});
+        if !port.name.is_empty() {
+            out["name"] = json!(port.name.as_str());
+        }
+        out
+    };
+    let subsets = endpoints.subsets.iter().map(|subset| {
+        let ports: Value = subset.ports.iter().map(port).collect();
+        json!({"ready": pods(&subset.ready), "notReady": pods(&subset.not_ready), "ports": ports})
+    });
+    fields.put("subsets", subsets.collect());
 }
 
 /// An endpoint with the name by which it is sorted.

@@ -1,8 +1,9 @@
-//! Disruption budgets and autoscalers.
+//! Disruption budgets, quotas and autoscalers.
 
 use seatrial_api::autoscaling::{HorizontalPodAutoscaler, MetricSource, MetricTarget};
 use seatrial_api::meta::Uid;
 use seatrial_api::policy::{Budget, PodDisruptionBudget, UnhealthyPodEvictionPolicy};
+use seatrial_api::quota::{Amounts, ResourceQuota};
 use seatrial_api::workload::IntOrPercent;
 use serde_json::{Value, json};
 
@@ -33,6 +34,17 @@ pub(super) fn budget(fields: &mut Fields, budget: &PodDisruptionBudget, around: 
     fields.put("disruptedPods", disrupted.into_iter().map(Value::from).collect());
     fields.observed(status.observed_generation);
     fields.conditions(&status.conditions);
+}
+
+pub(super) fn quota(fields: &mut Fields, quota: &ResourceQuota) {
+    let written = |amounts: &Amounts| {
+        Value::Object(
+            amounts.iter().map(|(name, amount)| (name.to_string(), json!(amount.to_string()))).collect(),
+        )
+    };
+    let status = &quota.status;
+    fields.put("hard", status.hard.as_ref().map_or(Value::Null, written));
+    fields.put("used", status.used.as_ref().map_or(Value::Null, written));
 }
 
 fn int_or_percent(amount: IntOrPercent) -> Value {

@@ -1,7 +1,9 @@
 //! ReplicaSets, Deployments, StatefulSets and DaemonSets.
 
 use seatrial_api::meta::ObjectMeta;
-use seatrial_api::workload::{DaemonSet, Deployment, ReplicaSet, StatefulSet, StatefulSetUpdateStrategy};
+use seatrial_api::workload::{
+    DaemonSet, Deployment, ReplicaSet, ReplicationController, StatefulSet, StatefulSetUpdateStrategy,
+};
 use serde_json::{Value, json};
 
 use super::Fields;
@@ -25,6 +27,17 @@ pub(super) fn replica_set(fields: &mut Fields, set: &ReplicaSet) {
     for name in ["desired-replicas", "max-replicas", "revision", "revision-history"] {
         rollout(fields, &set.meta, name);
     }
+    fields.observed(status.observed_generation);
+    fields.conditions(&status.conditions);
+}
+
+pub(super) fn replication_controller(fields: &mut Fields, set: &ReplicationController) {
+    let status = &set.status;
+    fields.put("spec.replicas", json!(set.replicas));
+    fields.put("replicas", json!(status.replicas));
+    fields.counter("readyReplicas", status.ready_replicas);
+    fields.counter("availableReplicas", status.available_replicas);
+    fields.counter("fullyLabeledReplicas", status.fully_labeled_replicas);
     fields.observed(status.observed_generation);
     fields.conditions(&status.conditions);
 }
