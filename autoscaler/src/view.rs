@@ -10,6 +10,7 @@ use seatrial_api::object::Object;
 use seatrial_api::pod::{ConditionStatus, Pod, PodConditionType, PodReason};
 use seatrial_api::policy::PodDisruptionBudget;
 use seatrial_api::request::{Change, WatchEvent};
+use seatrial_api::resources::Resources;
 use seatrial_api::scheduling::{TaintEffect, first_untolerated};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
@@ -211,6 +212,16 @@ impl View {
     /// The grace period of a pod on a node.
     pub(crate) fn grace_seconds(&self, pod: u32) -> Option<i64> {
         self.placed.get(&pod).map(|(pod, _)| pod.spec.termination_grace_period_seconds)
+    }
+
+    /// What the pods of DaemonSets would request on such a node, and how many they would be.
+    pub(crate) fn daemon_requests(&self, node: &Node) -> (Resources, i64) {
+        let mut sum = (Resources::default(), 0);
+        for set in self.daemon_sets.values().filter(|set| runs_on(set, node)) {
+            sum.0.add(&set.template.spec.derived.requests);
+            sum.1 += 1;
+        }
+        sum
     }
 
     /// Thinks of a node that does not exist yet, with the pods of DaemonSets that it would get.

@@ -164,9 +164,10 @@ fn has_type(wanted: &Node, instance: &Node) -> Result<(), String> {
 fn the_schema_accepts_what_the_reader_accepts() {
     let folder = Folder::of_crate();
     let mut schema = Schema::new();
-    let everything = PathBuf::from("tests/corpus/scenario/everything.yaml");
+    let examples = ["everything", "karpenter"];
+    let examples = examples.map(|name| PathBuf::from(format!("tests/corpus/scenario/{name}.yaml")));
     let ready = folder.yaml_files("library").into_iter().chain(folder.yaml_files("experiments"));
-    for path in ready.chain([everything]) {
+    for path in ready.chain(examples) {
         let instance = read("instance", &folder.read(&path).expect("a readable file"));
         schema.accepts(&instance).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
@@ -175,7 +176,11 @@ fn the_schema_accepts_what_the_reader_accepts() {
 #[test]
 fn every_field_of_the_schema_is_used_by_the_example_of_everything() {
     let mut schema = Schema::new();
-    for path in ["tests/corpus/scenario/everything.yaml", "experiments/packing-vs-spreading.yaml"] {
+    for path in [
+        "tests/corpus/scenario/everything.yaml",
+        "tests/corpus/scenario/karpenter.yaml",
+        "experiments/packing-vs-spreading.yaml",
+    ] {
         let bytes = Folder::of_crate().read(Path::new(path));
         let instance = read("everything", &bytes.expect("a readable file"));
         schema.accepts(&instance).expect("an example of everything is in order");

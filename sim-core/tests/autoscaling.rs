@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use seatrial_api::cloud::CapacityType;
 use seatrial_api::container::Container;
 use seatrial_api::labels::{Labels, Selector};
 use seatrial_api::meta::ObjectMeta;
@@ -13,7 +14,8 @@ use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, Ratio, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_api::workload::{ReplicaSet, ReplicaSetStatus};
-use seatrial_autoscaler::{ClusterAutoscalerOptions, NodeGroup};
+use seatrial_autoscaler::karpenter::DisruptionBudget;
+use seatrial_autoscaler::{ClusterAutoscalerOptions, KarpenterOptions, NodeGroup, NodePool};
 use seatrial_scheduler::SchedulerConfiguration;
 use seatrial_sim_core::cluster::config::{
     Action, AutoscalerConfig, CloudConfig, ClusterConfig, Fault, FaultTiming, FaultType, LatencyModel,
@@ -111,7 +113,7 @@ fn config(seed: u64) -> ClusterConfig {
         timeline: vec![scale(10, 20), scale(40, 6), scale(62, 22), scale(100, 4)],
         faults: vec![reclaims],
         autoscaler: Some(AutoscalerConfig::ClusterAutoscaler {
-            options: ClusterAutoscalerOptions { seed, ..ClusterAutoscalerOptions::default() },
+            options: Box::new(ClusterAutoscalerOptions { seed, ..ClusterAutoscalerOptions::default() }),
             groups: vec![group],
         }),
         storage: Default::default(),
@@ -123,19 +125,53 @@ fn config(seed: u64) -> ClusterConfig {
     }
 }
 
+/// The same with a provisioner that launches single machines.
+fn provisioned(seed: u64) -> ClusterConfig {
+    let mut offers = Vec::new();
+    for (name, cores, capacity_type, price) in [
+        ("small", 4, CapacityType::OnDemand, 100_000),
+        ("large", 8, CapacityType::OnDemand, 190_000),
+        ("small", 4, CapacityType::Spot, 40_000),
+    ] {
+        let amounts = Resources::of(MilliCpu(cores * 1_000), Bytes((cores * 4) << 30));
+        let resources = Arc::new(NodeResources { amounts, pods: 110 });
+        let labels = Labels::of(&[
+            ("topology.kubernetes.io/zone", "a"),
+            ("node.kubernetes.io/instance-type", name),
+            ("karpenter.sh/capacity-type", capacity_type.as_str()),
+        ]);
+        let spec = NodeSpec {
+            labels,
+            capacity: resources.clone(),
+            allocatable: resources,
+            micro_usd_per_hour: price,
+            ..machine("spot", "spot")
+        };
+        offers.push(spec.offer(capacity_type));
+    }
+    let pool = NodePool {
+        budgets: vec![DisruptionBudget::Nodes(2)],
+        ..NodePool::new(Symbol::new("spot"), offers.into())
+    };
+    ClusterConfig {
+        nodes: vec![machine("base-0", "base")],
+        autoscaler: Some(AutoscalerConfig::Karpenter(KarpenterOptions::new(vec![pool]))),
+        ..config(seed)
+    }
+}
+
 #[test]
 fn clones_and_the_reference_queue_give_the_same_hash_for_each_seed() {
     let mut hashes = Vec::new();
-    for seed in [1, 2] {
-        let mut simulation: Simulation = Simulation::new(config(seed)).unwrap();
+    for config in [config(1), config(2), provisioned(1), provisioned(2)] {
+        let mut simulation: Simulation = Simulation::new(config.clone()).unwrap();
         let mut clones = Vec::new();
         while simulation.step() {
             if simulation.events() % 500 == 250 {
                 clones.push(simulation.clone());
             }
         }
-        let mut reference: Simulation<HeapQueue<ClusterEvent>> =
-            Simulation::with_queue(config(seed)).unwrap();
+        let mut reference: Simulation<HeapQueue<ClusterEvent>> = Simulation::with_queue(config).unwrap();
         reference.run();
         assert_eq!(reference.trace_hash(), simulation.trace_hash());
         assert!(!clones.is_empty());
@@ -146,6 +182,24 @@ fn clones_and_the_reference_queue_give_the_same_hash_for_each_seed() {
         hashes.push(simulation.trace_hash());
     }
     assert_ne!(hashes[0], hashes[1]);
+    assert_ne!(hashes[2], hashes[3]);
+}
+
+#[test]
+fn a_provisioner_launches_consolidates_and_hears_of_interruptions() {
+    let mut simulation: Simulation = Simulation::new(provisioned(3)).unwrap();
+    while simulation.step() {
+        if simulation.events().is_multiple_of(50) {
+            simulation.check_invariants().unwrap();
+        }
+    }
+    let results = simulation.results(simulation.end());
+    let reasons: Vec<&str> = results.event_rows.iter().map(|row| row.reason.as_str()).collect();
+    for expected in ["Nominated", "DisruptionTerminating", "SpotReclaim", "Evicted"] {
+        assert!(reasons.contains(&expected), "{expected} did not happen");
+    }
+    assert!(simulation.nodes_ready() <= 3 && simulation.pod_counts() == [0, 4, 0, 0]);
+    assert_eq!(results.evictions.pressure, 0);
 }
 
 #[test]

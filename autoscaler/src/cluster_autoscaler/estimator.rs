@@ -95,8 +95,7 @@ struct Packing<'a> {
 
 impl Packing<'_> {
     fn pack(&mut self, group: &PodGroup) {
-        let mut left = group.pods.iter();
-        while let Some(pod) = left.next() {
+        for pod in &group.pods {
             if self.place(pod) {
                 continue;
             }

@@ -260,13 +260,13 @@ impl Machine for ClusterAutoscaler {
         match input {
             Input::Watch(event) => self.on_watch(now, event, effects),
             Input::Reply { token, reply } => self.on_reply(now, token, reply, effects),
-            Input::Timer(Timer::Pass) => {
-                if self.next_pass == Some(now) {
-                    self.next_pass = None;
-                    self.ask_for_status(now, effects);
-                    self.pass(now, effects);
-                }
+            Input::Timer(Timer::Pass) if self.next_pass == Some(now) => {
+                self.next_pass = None;
+                self.ask_for_status(now, effects);
+                self.pass(now, effects);
             }
+            // An earlier pass took its place.
+            Input::Timer(Timer::Pass) => {}
             Input::Timer(Timer::Deletion(node)) => {
                 self.deletion_step(now, effects, |deletions, around| deletions.step(now, node, around));
             }

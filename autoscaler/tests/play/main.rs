@@ -1,4 +1,5 @@
 //! Autoscalers in a small world: what they do, and what they never do.
 
 mod cluster_autoscaler;
+mod karpenter;
 mod world;

@@ -407,15 +407,11 @@ impl<M: Machine + Clone> World<M> {
                 self.timers_fired += 1;
                 self.tell(Input::Timer(timer));
             }
-            Some(Event::Boot(name, offer)) => {
-                if self.machines.contains_key(&name) {
-                    self.join(name, &offer);
-                }
-            }
+            Some(Event::Boot(name, offer)) if self.machines.contains_key(&name) => self.join(name, &offer),
             Some(Event::MachineEnd(name)) => self.machine_end(name),
             Some(Event::PodEnd(id)) => self.pod_gone(id),
             Some(Event::Reply(token, reply)) => self.tell(Input::Reply { token, reply: &reply }),
-            None => {}
+            Some(Event::Boot(..)) | None => {}
         }
         true
     }

@@ -4,16 +4,17 @@ use seatrial_api::cloud::{CapacityType, Offer};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 use seatrial_autoscaler::cluster_autoscaler::{Expander, ScaleDownOptions};
-use seatrial_autoscaler::{ClusterAutoscalerOptions, NodeGroup};
+use seatrial_autoscaler::karpenter::{ConsolidationPolicy, DisruptionBudget};
+use seatrial_autoscaler::{ClusterAutoscalerOptions, KarpenterOptions, NodeGroup, NodePool};
 use seatrial_sim_core::cluster::config::{AutoscalerConfig, CloudConfig, StockOut};
 
 use super::check::Checker;
-use super::nodes::Machines;
+use super::nodes::{Machines, NodePoolPlan};
 use super::timeline::within_run;
 use crate::file::ScenarioFile;
 use crate::file::autoscaler::{
-    AutoscalerField, CapacityWord, CloudField, ClusterAutoscalerField, ExpanderWord, ScaleDownField,
-    StockOutField,
+    AutoscalerField, CapacityWord, CloudField, ClusterAutoscalerField, ConsolidationWord, CountOrPercent,
+    ExpanderWord, KarpenterField, NodePoolField, ScaleDownField, StockOutField,
 };
 use crate::file::timeline::Entry;
 use crate::schema::{Placed, Share, Text};
@@ -31,6 +32,7 @@ pub(super) fn capacity_type(word: CapacityWord) -> CapacityType {
 pub(super) fn autoscaler(
     scenario: &ScenarioFile,
     machines: &Machines,
+    pools: &[NodePoolPlan],
     seed: u64,
     checker: &mut Checker<'_>,
 ) -> Option<AutoscalerConfig> {
@@ -40,7 +42,10 @@ pub(super) fn autoscaler(
         None if groups.is_empty() => return None,
         None => None,
         Some(placed) => {
-            let AutoscalerField::ClusterAutoscaler(field) = &placed.value;
+            let field = match &placed.value {
+                AutoscalerField::ClusterAutoscaler(field) => field,
+                AutoscalerField::Karpenter(field) => return karpenter(scenario, field, pools, checker),
+            };
             if groups.is_empty() && !scenario.nodes.iter().any(|pool| pool.autoscale.is_some()) {
                 checker.error(placed, |error| {
                     error
@@ -53,7 +58,58 @@ pub(super) fn autoscaler(
         }
     };
     let options = ClusterAutoscalerOptions { seed, ..field.map(options).unwrap_or_default() };
-    Some(AutoscalerConfig::ClusterAutoscaler { options, groups })
+    Some(AutoscalerConfig::ClusterAutoscaler { options: Box::new(options), groups })
+}
+
+/// A provisioner over the node pools of a scenario.
+fn karpenter(
+    scenario: &ScenarioFile,
+    field: &KarpenterField,
+    pools: &[NodePoolPlan],
+    checker: &mut Checker<'_>,
+) -> Option<AutoscalerConfig> {
+    for autoscale in scenario.nodes.iter().filter_map(|pool| pool.autoscale.as_ref()) {
+        checker.error(autoscale, |error| {
+            error.message("karpenter has node pools of its own and leaves others as they are")
+        });
+    }
+    let pools = field.node_pools.iter().zip(pools).map(|(field, plan)| node_pool(field, plan)).collect();
+    Some(AutoscalerConfig::Karpenter(KarpenterOptions {
+        batch_idle: field.batch_idle,
+        batch_max: field.batch_max,
+        spot_to_spot: field.spot_to_spot,
+        ..KarpenterOptions::new(pools)
+    }))
+}
+
+fn node_pool(field: &NodePoolField, plan: &NodePoolPlan) -> NodePool {
+    let defaults = NodePool::new(plan.name, plan.offers.clone().into());
+    let limits = field.limits.as_ref();
+    let disruption = field.disruption.as_ref();
+    let budgets: Vec<DisruptionBudget> = disruption
+        .iter()
+        .flat_map(|disruption| &disruption.budgets)
+        .map(|budget| match budget.nodes {
+            CountOrPercent::Count(count) => DisruptionBudget::Nodes(count),
+            CountOrPercent::Percent(percent) => DisruptionBudget::Percent(percent),
+        })
+        .collect();
+    NodePool {
+        weight: field.weight,
+        cpu_max: limits.and_then(|limits| limits.cpu),
+        memory_max: limits.and_then(|limits| limits.memory),
+        nodes_max: limits.and_then(|limits| limits.nodes),
+        consolidation: match disruption.map(|disruption| disruption.policy) {
+            Some(ConsolidationWord::WhenEmpty) => ConsolidationPolicy::WhenEmpty,
+            Some(ConsolidationWord::WhenEmptyOrUnderutilized) | None => {
+                ConsolidationPolicy::WhenEmptyOrUnderutilized
+            }
+        },
+        consolidate_after: disruption.map_or(defaults.consolidate_after, |disruption| disruption.after.0),
+        expire_after: field.expire_after.0,
+        budgets: if budgets.is_empty() { defaults.budgets.clone() } else { budgets },
+        ..defaults
+    }
 }
 
 /// The pools whose size may change.

@@ -189,8 +189,11 @@ impl<'a> Loader<'a> {
         if self.duration == Span::ZERO {
             checker.error(&self.scenario.duration, |error| error.expected("a run longer than 0s", "0s"));
         }
-        let mut machines =
-            checker.defining(Referent::Machines, |checker| self.machines(&mut objects, checker));
+        let (mut machines, node_pools) = checker.defining(Referent::Machines, |checker| {
+            let mut machines = self.machines(&mut objects, checker);
+            let node_pools = nodes::plan_node_pools(&self.scenario, &mut machines, checker);
+            (machines, node_pools)
+        });
         self.create_namespaces(&mut objects, checker.findings);
         let known = self.known_objects(&objects);
         let scenario = &self.scenario;
@@ -201,7 +204,7 @@ impl<'a> Loader<'a> {
         let served = scenario.metrics.iter().map(|entry| metrics::metric(entry, &mut checker)).collect();
         let actions = action_names(scenario, &mut checker);
         let seed = self.request.seed.unwrap_or(scenario.seed);
-        let autoscaler = autoscaler::autoscaler(scenario, &machines, seed, &mut checker);
+        let autoscaler = autoscaler::autoscaler(scenario, &machines, &node_pools, seed, &mut checker);
         let cloud = autoscaler::cloud(scenario.cloud.as_ref(), self.duration, &machines, &mut checker);
         let faults = faults::faults(&scenario.faults, self.duration, &machines, &mut checker);
         let fault_names = faults::names(&scenario.faults, &mut checker);

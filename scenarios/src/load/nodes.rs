@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use seatrial_api::cloud::{CapacityType, Offer};
 use seatrial_api::labels::Labels;
 use seatrial_api::node::{
     LABEL_HOSTNAME, LABEL_INSTANCE_TYPE, LABEL_REGION, LABEL_ZONE, Node, NodeResources,
@@ -14,14 +15,18 @@ use seatrial_api::units::{Bytes, MilliCpu};
 use seatrial_sim_core::cluster::config::NodeSpec;
 
 use super::check::{Checker, Referent};
+use crate::file::ScenarioFile;
+use crate::file::autoscaler::{AutoscalerField, NodePoolField};
 use crate::file::nodes::{Amounts, Pool, TaintField};
 use crate::machines::{MACHINE_TYPES, MachineType, PODS_DEFAULT, STORAGE_DEFAULT, system_reserve};
-use crate::schema::{Name, Placed, Text, one_of};
+use crate::schema::{Name, Placed, Share, Text, one_of};
 
 /// Label key of a node's pool.
 pub(crate) const LABEL_POOL: &str = "seatrial/pool";
 /// Label key of a node's rack.
 pub(crate) const LABEL_RACK: &str = "seatrial/rack";
+/// Label key of the node pool of a provisioner.
+const LABEL_NODE_POOL: &str = "karpenter.sh/nodepool";
 /// Label key of how a node is paid for.
 pub(crate) const LABEL_CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
 /// Label keys that every node has.
@@ -278,6 +283,84 @@ fn plan_pool(pool: &Pool, checker: &mut Checker<'_>) -> Option<PoolPlan> {
     Some(plan)
 }
 
+/// The machines from which a provisioner chooses in a node pool.
+pub(super) struct NodePoolPlan {
+    pub(super) name: Symbol,
+    pub(super) offers: Vec<Offer>,
+}
+
+/// The node pools of a scenario whose autoscaler has some. They have no machines at the start.
+pub(super) fn plan_node_pools(
+    scenario: &ScenarioFile,
+    machines: &mut Machines,
+    checker: &mut Checker<'_>,
+) -> Vec<NodePoolPlan> {
+    let Some(AutoscalerField::Karpenter(karpenter)) =
+        scenario.autoscaler.as_ref().map(|placed| &placed.value)
+    else {
+        return Vec::new();
+    };
+    let mut plans: Vec<NodePoolPlan> = Vec::new();
+    for field in &karpenter.node_pools {
+        let name = field.name.value.0;
+        if machines.pools.iter().any(|pool| pool.name == name) {
+            checker.error(&field.name, |error| error.message(format!("there is another pool named {name}")));
+        }
+        let offers = node_pool_offers(field, checker);
+        let mut known = PoolPlan::plain(name.as_str(), NodeResources::default(), 0);
+        known.zones = field.zones.iter().map(|zone| zone.value.0).collect();
+        machines.add_pool(known, 0);
+        plans.push(NodePoolPlan { name, offers });
+    }
+    plans
+}
+
+/// Each type of machine in each zone, in each way to pay.
+fn node_pool_offers(field: &NodePoolField, checker: &mut Checker<'_>) -> Vec<Offer> {
+    let mut kinds: Vec<PoolPlan> = Vec::new();
+    for name in &field.machine_types {
+        let Some(machine) = machine_type(name, checker) else { continue };
+        let mut plan =
+            PoolPlan::plain(field.name.value.0.as_str(), machine.capacity(), machine.micro_usd_per_hour);
+        plan.labels = vec![
+            (Symbol::new(LABEL_ARCH), Symbol::new(machine.arch)),
+            (Symbol::new(LABEL_INSTANCE_TYPE), Symbol::new(machine.name)),
+        ];
+        kinds.push(plan);
+    }
+    for kind in &field.instance_types {
+        let price = dollars(&kind.price_per_hour, checker);
+        let Some(capacity) = capacity_of(&kind.capacity, checker) else { continue };
+        let mut plan = PoolPlan::plain(field.name.value.0.as_str(), capacity, price);
+        plan.labels.push((Symbol::new(LABEL_INSTANCE_TYPE), kind.name.value.0));
+        kinds.push(plan);
+    }
+    let paid = match field.capacity_types[..] {
+        [] => vec![CapacityType::OnDemand],
+        ref words => words.iter().map(|&word| super::autoscaler::capacity_type(word)).collect(),
+    };
+    let mut offers = Vec::new();
+    for mut plan in kinds {
+        plan.zones = field.zones.iter().map(|zone| zone.value.0).collect();
+        plan.taints = field.taints.iter().map(taint).collect();
+        plan.labels.push((Symbol::new(LABEL_NODE_POOL), plan.name));
+        plan.labels.extend(field.labels.0.iter().copied());
+        for &capacity_type in &paid {
+            let mut plan = plan.clone();
+            let label = (Symbol::new(LABEL_CAPACITY_TYPE), Symbol::new(capacity_type.as_str()));
+            plan.labels.push(label);
+            if capacity_type == CapacityType::Spot {
+                let Share(share) = field.spot_price;
+                let price =
+                    i128::from(plan.micro_usd_per_hour) * i128::from(share.num) / i128::from(share.den);
+                plan.micro_usd_per_hour = u64::try_from(price).unwrap_or(0);
+            }
+            offers.extend(plan.kinds().iter().map(|spec| spec.offer(capacity_type)));
+        }
+    }
+    offers
+}
+
 fn machine_type(name: &Placed<Text>, checker: &mut Checker<'_>) -> Option<&'static MachineType> {
     let known = MACHINE_TYPES.iter().find(|machine| machine.name == name.value.0);
     if known.is_none() {
@@ -303,9 +386,14 @@ fn price_of_type(name: Symbol) -> u64 {
 const PRICE_MAX: f64 = 1e6;
 
 fn price(pool: &Pool, machine: Option<&MachineType>, checker: &mut Checker<'_>) -> u64 {
-    let Some(price) = &pool.price_per_hour else {
-        return machine.map_or(0, |machine| machine.micro_usd_per_hour);
-    };
+    match &pool.price_per_hour {
+        Some(price) => dollars(price, checker),
+        None => machine.map_or(0, |machine| machine.micro_usd_per_hour),
+    }
+}
+
+/// A price in millionths of a dollar.
+fn dollars(price: &Placed<f64>, checker: &mut Checker<'_>) -> u64 {
     if !(0.0..=PRICE_MAX).contains(&price.value) {
         let found = price.value.to_string();
         checker.error(price, |error| error.expected("a price from 0 to a million dollars per hour", found));

@@ -16,7 +16,7 @@ use seatrial_api::pod::ConditionStatus;
 use seatrial_api::request::Request;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, SimTime, Span};
-use seatrial_autoscaler::{Autoscaler, ClusterAutoscaler};
+use seatrial_autoscaler::{Autoscaler, ClusterAutoscaler, ClusterAutoscalerOptions, Karpenter};
 use seatrial_scheduler::ConfigurationError;
 use seatrial_scheduler::snapshot::Snapshot;
 
@@ -96,14 +96,18 @@ impl Cloud {
 }
 
 /// The autoscaler of a configuration, if it has one.
-pub(super) fn autoscaler(config: &ClusterConfig) -> Result<Option<Box<Autoscaler>>, ConfigurationError> {
+pub(super) fn autoscaler(config: &ClusterConfig) -> Result<Option<Autoscaler>, ConfigurationError> {
     let Some(autoscaler) = &config.autoscaler else { return Ok(None) };
     let snapshot = Snapshot::new(&config.scheduler)?;
-    Ok(Some(Box::new(match autoscaler {
+    Ok(Some(match autoscaler {
         AutoscalerConfig::ClusterAutoscaler { options, groups } => {
-            Autoscaler::Cluster(ClusterAutoscaler::new(options.clone(), groups.clone(), snapshot))
+            let options = ClusterAutoscalerOptions::clone(options);
+            Autoscaler::Cluster(Box::new(ClusterAutoscaler::new(options, groups.clone(), snapshot)))
         }
-    })))
+        AutoscalerConfig::Karpenter(options) => {
+            Autoscaler::Karpenter(Box::new(Karpenter::new(options.clone(), snapshot)))
+        }
+    }))
 }
 
 impl NodeSpec {

@@ -13,7 +13,7 @@ use seatrial_api::storage::{DEFAULT_CLASS, ReclaimPolicy, StorageClass, VolumeBi
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, Ratio, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
-use seatrial_autoscaler::{ClusterAutoscalerOptions, NodeGroup};
+use seatrial_autoscaler::{ClusterAutoscalerOptions, KarpenterOptions, NodeGroup};
 use seatrial_scheduler::config::{ClientRate, CostModel, SchedulerConfiguration};
 
 use crate::engine::dist::Distribution;
@@ -379,10 +379,12 @@ pub enum AutoscalerConfig {
     /// The Cluster Autoscaler, over node groups.
     ClusterAutoscaler {
         /// Its flags.
-        options: ClusterAutoscalerOptions,
+        options: Box<ClusterAutoscalerOptions>,
         /// Its groups. Their instances at the start are nodes of the pool of the same name.
         groups: Vec<NodeGroup>,
     },
+    /// A provisioner in the manner of Karpenter. It has no machines at the start.
+    Karpenter(KarpenterOptions),
 }
 
 /// A kind of machine of which a cloud has none for some time. What is not given is any.

@@ -308,7 +308,7 @@ impl World {
             "TaintManagerEviction" if !decision.message.starts_with("Cancelling") => {
                 self.recorder.evictions.taint += 1
             }
-            "Evicted" => self.recorder.evictions.pressure += 1,
+            "Evicted" if decision.severity == Severity::Warning => self.recorder.evictions.pressure += 1,
             _ => {}
         }
         if !self.recorder.is_full() {

@@ -101,7 +101,7 @@ pub(super) struct World {
     pub(super) controllers: ControllerManager,
     pub(super) kubelets: Kubelets,
     /// Absent where nobody scales the cluster.
-    pub(super) autoscaler: Option<Box<Autoscaler>>,
+    pub(super) autoscaler: Option<Autoscaler>,
     pub(super) cloud: Cloud,
     pub(super) machines: Machines,
     /// The machines of the kubelets by their numbers, as far as they were looked up.
@@ -179,7 +179,7 @@ pub(super) struct Parts {
     pub(super) scheduler: Scheduler,
     pub(super) controllers: ControllerManager,
     pub(super) kubelets: Kubelets,
-    pub(super) autoscaler: Option<Box<Autoscaler>>,
+    pub(super) autoscaler: Option<Autoscaler>,
     pub(super) runtimes: Runtimes,
     pub(super) latencies: Latencies,
     pub(super) storage: Storage,
@@ -192,7 +192,7 @@ impl World {
         World {
             usage: Usage::new(&parts.runtimes.behaviours),
             audiences: std::array::from_fn(|kind| {
-                audience(Kind::ALL[kind], &parts.scheduler, parts.autoscaler.as_deref())
+                audience(Kind::ALL[kind], &parts.scheduler, parts.autoscaler.as_ref())
             }),
             streams: Streams::new(config.seed),
             recorder: Recorder::new(config.recording, config.duration),
