@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 const GOLDEN: &str = "tests/golden/scheduler.jsonl.gz";
+const ANSWERS: &str = "tests/golden/controllers/validation.jsonl.gz";
 const CORPUS: &str = "scenarios/tests/corpus/recording/preemption.jsonl";
 
 fn seatrial(arguments: &[&str]) -> Output {
@@ -42,6 +43,33 @@ fn every_recorded_decision_of_the_real_scheduler_is_made_again() {
     assert_eq!(row("all")[1..3], ["190", "5825"], "{text}");
     assert!(row("equal")[1..].chunks(2).all(|cell| cell == ["100", "%"]), "{text}");
     assert!(row("preemption").iter().skip(1).all(|cell| !cell.contains('/')), "{text}");
+}
+
+#[test]
+fn every_recorded_answer_of_the_real_api_server_is_given_again() {
+    let folder = folder("answers");
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let out = path("answers.jsonl");
+    let text = answer(&["parity", ANSWERS, "--out", &out, "--format", "json"], 0);
+    let json: Value = serde_json::from_str(&text).expect("JSON");
+    let all = &json["kinds"]["API answer"]["all"];
+    assert_eq!(all["cases"], serde_json::json!({"equal": 186, "total": 186}), "{text}");
+    let written = std::fs::read_to_string(out).expect("the answers were written");
+    let lines: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 186);
+    let nowhere = lines.iter().find(|line| line["id"] == "op-bad-group").expect("it is among them");
+    assert_eq!(
+        *nowhere,
+        serde_json::json!({"id": "op-bad-group", "code": 404, "raw": "404 page not found\n"})
+    );
+
+    // One that differs is found out, and where.
+    let wrong = path("wrong.jsonl");
+    let line = r#"{"id": "a", "request": {"method": "GET", "path": "/api/v1/pods", "query": "limit=x"},
+        "expected": {"code": 200}, "stable": true}"#;
+    std::fs::write(&wrong, line.replace('\n', "")).expect("a file can be written");
+    let text = answer(&["parity", &wrong], 1);
+    assert!(text.contains("a: code: found 400, recorded 200"), "{text}");
 }
 
 #[test]

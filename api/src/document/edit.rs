@@ -125,6 +125,16 @@ impl Node {
         self.get(key).and_then(Node::as_str).unwrap_or("")
     }
 
+    /// The whole number in the field `key`, if it has one.
+    pub fn number(&self, key: &str) -> Option<i64> {
+        self.get(key).and_then(Node::as_int)
+    }
+
+    /// The truth value in the field `key`; false if it has none.
+    pub fn flag(&self, key: &str) -> bool {
+        self.get(key).and_then(Node::as_bool).unwrap_or(false)
+    }
+
     /// Whether both say the same: places and the order of fields do not count.
     pub fn says_the_same_as(&self, other: &Node) -> bool {
         match (&self.value, &other.value) {

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 
 use super::{ApiServer, PURPOSE_SUFFIXES, storage};
 use crate::labels::{Labels, Operator, Selector};
-use crate::meta::ObjectMeta;
+use crate::meta::{ObjectMeta, Uid};
 use crate::networking::{IngressClass, default_class};
 use crate::object::{Kind, Object};
 use crate::pod::{ConditionStatus, Pod, PodConditionType, PodReason, PodStatus};
@@ -31,17 +31,41 @@ pub(super) fn already_exists(kind: Kind, name: &str, deleting: bool) -> ApiError
 }
 
 impl ApiServer {
-    pub(super) fn create(&mut self, now: SimTime, mut object: Object, events: &mut Vec<WatchEvent>) -> Reply {
+    pub(super) fn create(&mut self, now: SimTime, object: Object, events: &mut Vec<WatchEvent>) -> Reply {
+        self.create_with(now, object, None, events)
+    }
+
+    /// Creates an object with this identity.
+    ///
+    /// # Errors
+    /// The refusal; nothing was changed then.
+    pub(crate) fn create_identified(
+        &mut self,
+        now: SimTime,
+        object: Object,
+        uid: Uid,
+        events: &mut Vec<WatchEvent>,
+    ) -> Reply {
+        self.create_with(now, object, Some(uid), events)
+    }
+
+    fn create_with(
+        &mut self,
+        now: SimTime,
+        mut object: Object,
+        uid: Option<Uid>,
+        events: &mut Vec<WatchEvent>,
+    ) -> Reply {
         let kind = object.kind();
         self.check_namespace(kind, object.meta())?;
-        let name = self.choose_name(kind, object.meta())?;
+        let name = self.choose_name(&object)?;
         object.meta_mut().name = name;
         if let Err(error) = self.check_is_new(&object) {
             // The name is looked at last, when the object has been charged already.
             self.charge_quotas(now, None, &object, events)?;
             return Err(error);
         }
-        let uid = self.next_uid();
+        let uid = uid.unwrap_or_else(|| self.next_uid());
         let meta = object.meta_mut();
         meta.uid = uid;
         meta.created = now;
@@ -77,14 +101,15 @@ impl ApiServer {
     /// Refuses an object whose name is taken.
     fn check_is_new(&self, object: &Object) -> Result<(), ApiError> {
         let (kind, meta) = (object.kind(), object.meta());
-        match self.find(kind, meta.namespace, &meta.name) {
+        match self.find_like(object, &meta.name) {
             Some(existing) => Err(already_exists(kind, &meta.name, existing.meta().is_deleting())),
             None => Ok(()),
         }
     }
 
     /// The object's own name, or one made from `generateName` that is free.
-    fn choose_name(&mut self, kind: Kind, meta: &ObjectMeta) -> Result<CompactString, ApiError> {
+    fn choose_name(&mut self, object: &Object) -> Result<CompactString, ApiError> {
+        let (kind, meta) = (object.kind(), object.meta());
         if !meta.name.is_empty() {
             return Ok(meta.name.clone());
         }
@@ -95,12 +120,27 @@ impl ApiServer {
             );
             return Err(ApiError::new(ErrorReason::Invalid, message));
         }
+        let is_taken = |server: &ApiServer, name: &str| server.find_like(object, name).is_some();
+        self.generate_name(kind, meta.namespace, base, is_taken)
+    }
+
+    /// A name that begins with `base` and is not taken.
+    ///
+    /// # Errors
+    /// If no such name was found.
+    pub(crate) fn generate_name(
+        &mut self,
+        kind: Kind,
+        namespace: Symbol,
+        base: &str,
+        is_taken: impl Fn(&ApiServer, &str) -> bool,
+    ) -> Result<CompactString, ApiError> {
         let end = base
             .char_indices()
             .map(|(index, c)| index + c.len_utf8())
             .take_while(|&end| end <= GENERATED_BASE_MAX);
         let base = &base[..end.last().unwrap_or(0)];
-        let entity = entity_of(meta.namespace, base);
+        let entity = entity_of(namespace, base);
         let count = self.generated.entry((kind, entity)).or_default();
         *count += 1;
         let purpose = PURPOSE_SUFFIXES | u64::from(kind.number()) << 8 | u64::from(*count) << 16;
@@ -110,7 +150,7 @@ impl ApiServer {
             for _ in 0..SUFFIX_LENGTH {
                 name.push(SUFFIX_ALPHABET[suffixes.below(SUFFIX_ALPHABET.len() as u64) as usize] as char);
             }
-            if self.find(kind, meta.namespace, &name).is_none() {
+            if !is_taken(self, &name) {
                 return Ok(name);
             }
         }

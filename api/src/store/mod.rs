@@ -158,7 +158,7 @@ impl ApiServer {
     pub fn import(&mut self, mut object: Object, events: &mut Vec<WatchEvent>) -> Reply {
         let kind = object.kind();
         let meta = object.meta();
-        if self.find(kind, meta.namespace, &meta.name).is_some() {
+        if self.find_like(&object, &meta.name).is_some() {
             return Err(create::already_exists(kind, &meta.name, false));
         }
         let unset = meta.uid.is_unset();
@@ -185,6 +185,30 @@ impl ApiServer {
     pub fn find(&self, kind: Kind, namespace: Symbol, name: &str) -> Option<&Object> {
         let id = *self.arena(kind).by_name.get(&(namespace, CompactString::from(name)))?;
         self.get(ObjectRef { kind, id })
+    }
+
+    /// The object of the untyped lane with this `apiVersion`, `kind`, namespace and name.
+    pub fn find_untyped(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: Symbol,
+        name: &str,
+    ) -> Option<&Object> {
+        let key = untyped_name(api_version, kind, name);
+        let id = *self.arena(Kind::Untyped).by_name.get(&(namespace, key))?;
+        self.get(ObjectRef { kind: Kind::Untyped, id })
+    }
+
+    /// The object that is called `name` and is otherwise of the kind and in the namespace of `object`.
+    pub(crate) fn find_like(&self, object: &Object, name: &str) -> Option<&Object> {
+        let namespace = object.meta().namespace;
+        match object {
+            Object::Untyped(untyped) => {
+                self.find_untyped(untyped.api_version.as_str(), untyped.kind.as_str(), namespace, name)
+            }
+            _ => self.find(object.kind(), namespace, name),
+        }
     }
 
     /// All objects of a kind, in the order of their rows.
@@ -217,7 +241,7 @@ impl ApiServer {
     }
 
     /// A random UUID of version 4, from the server's stream.
-    fn next_uid(&mut self) -> Uid {
+    pub(crate) fn next_uid(&mut self) -> Uid {
         let high = self.uids.next_u64() & !0xF000 | 0x4000;
         let low = self.uids.next_u64() >> 2 | 1 << 63;
         Uid::from_bits(high, low)
@@ -233,7 +257,7 @@ impl ApiServer {
         let meta = object.meta_mut();
         meta.id = id;
         meta.resource_version = revision;
-        arena.by_name.insert((meta.namespace, meta.name.clone()), id);
+        arena.by_name.insert(index_key(&object), id);
         arena.rows.push(Some(object.clone()));
         self.policy_changed(&object, Change::Added);
         events.push(WatchEvent { change: Change::Added, object: object.clone() });
@@ -283,13 +307,30 @@ impl ApiServer {
         let revision = self.next_revision();
         let meta = object.meta_mut();
         meta.resource_version = revision;
-        let (id, key) = (meta.id as usize, (meta.namespace, meta.name.clone()));
+        let id = meta.id as usize;
+        let key = index_key(&object);
         self.policy_changed(&object, Change::Deleted);
         let arena = &mut self.arenas[object.kind() as usize];
         arena.rows[id] = None;
         arena.by_name.remove(&key);
         events.push(WatchEvent { change: Change::Deleted, object: object.clone() });
         object
+    }
+}
+
+/// The name under which an object of the untyped lane is found, where many kinds share one index.
+fn untyped_name(api_version: &str, kind: &str, name: &str) -> CompactString {
+    compact_str::format_compact!("{api_version}/{kind}/{name}")
+}
+
+fn index_key(object: &Object) -> (Symbol, CompactString) {
+    let meta = object.meta();
+    match object {
+        Object::Untyped(untyped) => {
+            let key = untyped_name(untyped.api_version.as_str(), untyped.kind.as_str(), &meta.name);
+            (meta.namespace, key)
+        }
+        _ => (meta.namespace, meta.name.clone()),
     }
 }
 

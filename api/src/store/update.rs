@@ -52,8 +52,8 @@ impl ApiServer {
     }
 
     pub(super) fn apply(&mut self, now: SimTime, mut object: Object, events: &mut Vec<WatchEvent>) -> Reply {
-        let (kind, meta) = (object.kind(), object.meta());
-        let Some(stored) = self.find(kind, meta.namespace, &meta.name) else {
+        let meta = object.meta();
+        let Some(stored) = self.find_like(&object, &meta.name) else {
             return self.create(now, object, events);
         };
         let id = stored.meta().id;
@@ -72,7 +72,7 @@ impl ApiServer {
 
     /// Stores `next` in place of `stored` unless nothing changed, and raises the generation if the
     /// specification did. An object whose last finalizer went while it was being deleted goes too.
-    pub(super) fn write(&mut self, stored: &Object, mut next: Object, events: &mut Vec<WatchEvent>) -> Reply {
+    pub(super) fn write(&mut self, stored: &Object, next: Object, events: &mut Vec<WatchEvent>) -> Reply {
         let comparison = compare(stored, &next);
         if !comparison.changed {
             return Ok(stored.clone());
@@ -80,7 +80,18 @@ impl ApiServer {
         if comparison.spec_changed {
             self.check_storage_update(stored, &next)?;
         }
-        if comparison.spec_changed && has_generation(next.kind()) && next.kind() != Kind::PriorityClass {
+        Ok(self.commit(stored, next, comparison.spec_changed, events))
+    }
+
+    /// Stores a version that is known to differ from the stored one, which was judged as a document.
+    pub(crate) fn commit(
+        &mut self,
+        stored: &Object,
+        mut next: Object,
+        spec_changed: bool,
+        events: &mut Vec<WatchEvent>,
+    ) -> Object {
+        if spec_changed && has_generation(next.kind()) && next.kind() != Kind::PriorityClass {
             next.meta_mut().generation = stored.meta().generation + 1;
         }
         let grace_left = next.meta().deletion().is_some_and(|deletion| deletion.grace_seconds > 0);
@@ -90,9 +101,9 @@ impl ApiServer {
             _ => !stored.meta().finalizers().is_empty() && !held,
         };
         if next.meta().is_deleting() && released && !grace_left {
-            return Ok(self.remove(next, events));
+            return self.remove(next, events);
         }
-        Ok(self.replace(next, events))
+        self.replace(next, events)
     }
 }
 

@@ -4,6 +4,7 @@
 //! What a line is, is seen from its fields ([`Kind`]). A kind knows how to read its lines, what to
 //! answer and which facts of two answers are compared; counting and showing is common to all.
 
+mod answers;
 mod controllers;
 mod json;
 mod lines;
@@ -17,12 +18,14 @@ use std::sync::Arc;
 use seatrial_api::document::{Diagnostics, FieldPath, Node};
 use seatrial_api::version::KubernetesVersion;
 
+pub use answers::ApiAnswer;
 pub use controllers::ControllerScenario;
 pub use node::NodeScenario;
 pub use scheduler::SchedulerCase;
 pub use tally::{Comparison, Count, Difference, Fact, Row, Tally};
 
 use crate::schema::Reader;
+use answers::SequenceReader;
 
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +91,8 @@ pub enum Recording {
     Controllers(Box<ControllerScenario>),
     /// Pods for a kubelet.
     Node(Box<NodeScenario>),
+    /// A request to the API server.
+    Answer(Box<ApiAnswer>),
 }
 
 impl Recording {
@@ -97,6 +102,7 @@ impl Recording {
             Recording::Scheduler(_) => Kind::SchedulerCase,
             Recording::Controllers(_) => Kind::ControllerScenario,
             Recording::Node(_) => Kind::NodeScenario,
+            Recording::Answer(_) => Kind::ApiAnswer,
         }
     }
 
@@ -106,6 +112,7 @@ impl Recording {
             Recording::Scheduler(case) => &case.id,
             Recording::Controllers(scenario) => scenario.id(),
             Recording::Node(scenario) => scenario.id(),
+            Recording::Answer(answer) => answer.id(),
         }
     }
 
@@ -115,6 +122,7 @@ impl Recording {
             Recording::Scheduler(case) => case.answer(),
             Recording::Controllers(scenario) => scenario.answer(),
             Recording::Node(scenario) => scenario.answer(),
+            Recording::Answer(answer) => answer.answer(),
         }
     }
 
@@ -124,6 +132,7 @@ impl Recording {
             Recording::Scheduler(case) => case.compare(),
             Recording::Controllers(scenario) => scenario.compare(),
             Recording::Node(scenario) => scenario.compare(),
+            Recording::Answer(answer) => answer.compare(),
         }
     }
 }
@@ -138,15 +147,22 @@ pub fn read_recordings(
 ) -> Vec<Line> {
     let file: Arc<str> = file.into();
     let mut read = Vec::new();
+    let mut sequence = SequenceReader::default();
     lines::read(&file, bytes, findings, |number, node, findings| {
-        if let Some(recording) = recording(node, version, &mut Reader::new(&file, findings)) {
+        let mut reader = Reader::new(&file, findings);
+        if let Some(recording) = recording(node, version, &mut sequence, &mut reader) {
             read.push(Line { file: file.clone(), number, recording });
         }
     });
     read
 }
 
-fn recording(node: &Node, version: KubernetesVersion, reader: &mut Reader<'_>) -> Option<Recording> {
+fn recording(
+    node: &Node,
+    version: KubernetesVersion,
+    sequence: &mut SequenceReader,
+    reader: &mut Reader<'_>,
+) -> Option<Recording> {
     let path = FieldPath::ROOT;
     let Some(kind) = Kind::of(node) else {
         let fields: Vec<&str> = Kind::FIELDS.iter().map(|(field, _)| *field).collect();
@@ -160,7 +176,10 @@ fn recording(node: &Node, version: KubernetesVersion, reader: &mut Reader<'_>) -
             ControllerScenario::read(node, version, reader).map(Box::new).map(Recording::Controllers)
         }
         Kind::NodeScenario => NodeScenario::read(node, version, reader).map(Box::new).map(Recording::Node),
-        kind => {
+        Kind::ApiAnswer => {
+            ApiAnswer::read(node, version, sequence, reader).map(Box::new).map(Recording::Answer)
+        }
+        kind @ Kind::KubectlTranscript => {
             reader.error(node.position, &path, |error| error.message(format!("{kind}s are not played yet")));
             None
         }

@@ -26,6 +26,8 @@ pub enum Fact {
     Milestone,
     /// A fact about what a kubelet did, by its name in the recordings.
     Node(&'static str),
+    /// A part of an answer of the API server, by its name in the recordings.
+    Answer(&'static str),
 }
 
 impl Fact {
@@ -39,8 +41,7 @@ impl Fact {
             Fact::Ties => "tie_sets",
             Fact::Message => "messages",
             Fact::Victims => "victims",
-            Fact::Node(name) => name,
-            Fact::Controller(name) => name,
+            Fact::Node(name) | Fact::Controller(name) | Fact::Answer(name) => name,
             Fact::Milestone => "milestones",
         }
     }
