@@ -32,6 +32,15 @@ pub struct RateLimit {
     pub burst: i64,
 }
 
+/// A group of pods in an orderly shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownGroup {
+    /// Pods from this priority on, up to the next group.
+    pub priority: i32,
+    /// How long they may take.
+    pub grace: Span,
+}
+
 /// Settings of a kubelet (upstream `KubeletConfiguration`).
 #[derive(Clone, Debug)]
 pub struct KubeletConfig {
@@ -58,6 +67,9 @@ pub struct KubeletConfig {
     pub shutdown_grace: Span,
     /// How much of that is kept for critical pods (`shutdownGracePeriodCriticalPods`).
     pub shutdown_grace_critical: Span,
+    /// Groups of pods with times of their own, in place of the two above
+    /// (`shutdownGracePeriodByPodPriority`).
+    pub shutdown_by_priority: Arc<[ShutdownGroup]>,
     /// Whether statuses of pods say all that they say upstream: messages, images, observed
     /// generations. Nothing in a simulation reads that, and some of it costs status writes of its
     /// own, so it is off.
@@ -89,6 +101,7 @@ impl Default for KubeletConfig {
             images: PresentImages::Listed(Arc::new([])),
             shutdown_grace: Span::ZERO,
             shutdown_grace_critical: Span::ZERO,
+            shutdown_by_priority: Arc::new([]),
             detailed_statuses: false,
             report_images: ImageReport::Off,
         }

@@ -1,29 +1,48 @@
-//! Graceful shutdown of a node (upstream `nodeshutdown`): ordinary pods first,
-//! then critical ones, each group within its time.
+//! Graceful shutdown of a node (upstream `nodeshutdown`): groups of pods by priority, the lowest
+//! first, each within its time.
 
+use seatrial_api::pod::Pod;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
+use smallvec::SmallVec;
 
+use crate::config::{KubeletConfig, ShutdownGroup};
 use crate::machine::{Fx, Kubelets, Timer};
-use crate::preemption::is_critical;
 use crate::rows::Stage;
 use crate::table::Power;
 
 /// The message of pods that were stopped.
 const MESSAGE: &str = "Pod was terminated in response to imminent node shutdown.";
+/// The lowest priority of critical pods.
+const CRITICAL: i32 = 2_000_000_000;
 
 /// Which group is being stopped, and until when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shutdown {
-    group: Group,
+    group: usize,
     until: SimTime,
 }
 
-/// A group of pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Group {
-    Ordinary,
-    Critical,
+type Groups = SmallVec<[ShutdownGroup; 2]>;
+
+/// The groups of a node in the order in which they are stopped: those of the settings, or ordinary
+/// pods and critical ones.
+fn groups(config: &KubeletConfig) -> Groups {
+    let mut groups: Groups = config.shutdown_by_priority.iter().copied().collect();
+    if groups.is_empty() && config.shutdown_grace > Span::ZERO {
+        let critical = config.shutdown_grace_critical.min(config.shutdown_grace);
+        let ordinary = Span::from_nanos(config.shutdown_grace.nanos() - critical.nanos());
+        groups.push(ShutdownGroup { priority: 0, grace: ordinary });
+        groups.push(ShutdownGroup { priority: CRITICAL, grace: critical });
+    }
+    groups.sort_by_key(|group| group.priority);
+    groups
+}
+
+/// The group of a pod: the highest that its priority reaches; the lowest if it reaches none.
+fn group_of(pod: &Pod, groups: &Groups) -> usize {
+    let priority = pod.spec.priority();
+    groups.iter().rposition(|group| group.priority <= priority).unwrap_or(0)
 }
 
 impl Kubelets {
@@ -32,19 +51,19 @@ impl Kubelets {
     pub fn shutdown_node(&mut self, now: SimTime, name: Symbol, effects: &mut Fx) -> SimTime {
         let Some(&node) = self.node_slots.get(&name) else { return now };
         let row = &self.nodes[node as usize];
-        let grace = row.config.shutdown_grace;
-        if row.power != Power::On || grace <= Span::ZERO {
+        let groups = groups(&row.config);
+        let whole = groups.iter().fold(Span::ZERO, |sum, group| sum + group.grace);
+        if row.power != Power::On || whole <= Span::ZERO {
             return now;
         }
-        let critical = row.config.shutdown_grace_critical.min(grace);
-        let ordinary = Span::from_nanos(grace.nanos() - critical.nanos());
-        self.stop_group(now, node, Group::Ordinary, ordinary, effects);
+        self.stop_group(now, node, 0, &groups, effects);
         self.compare_node(now, node, effects);
         self.shutdown_goes_on(now, node, effects);
-        now + grace
+        now + whole
     }
 
-    fn stop_group(&mut self, now: SimTime, node: u32, group: Group, time: Span, fx: &mut Fx) {
+    fn stop_group(&mut self, now: SimTime, node: u32, group: usize, groups: &Groups, fx: &mut Fx) {
+        let time = groups[group].grace;
         let until = now + time;
         let row = &mut self.nodes[node as usize];
         row.shutdown = Some(Shutdown { group, until });
@@ -52,7 +71,7 @@ impl Kubelets {
         for pod in row.pods.clone() {
             let Some(slot) = self.slot(pod) else { continue };
             let row = &self.pods[slot];
-            if is_critical(&row.pod) != (group == Group::Critical) || row.stage != Stage::Sync {
+            if group_of(&row.pod, groups) != group || row.stage != Stage::Sync {
                 continue;
             }
             let own = Span::from_secs(row.pod.spec.termination_grace_period_seconds);
@@ -61,17 +80,55 @@ impl Kubelets {
         }
     }
 
-    /// The time of a group is over, or a pod has stopped: the next group follows if it may.
+    /// The time of a group is over, or a pod has stopped: the next group that has pods follows if it
+    /// may.
     pub(crate) fn shutdown_goes_on(&mut self, now: SimTime, node: u32, fx: &mut Fx) {
-        let row = &self.nodes[node as usize];
-        let Some(Shutdown { group: Group::Ordinary, until }) = row.shutdown else { return };
-        let busy = row.pods.iter().filter_map(|&pod| self.slot(pod)).any(|slot| {
-            let row = &self.pods[slot];
-            !is_critical(&row.pod) && row.stage < Stage::Terminated
-        });
-        if !busy || now >= until {
-            let time = row.config.shutdown_grace_critical;
-            self.stop_group(now, node, Group::Critical, time, fx);
+        let groups = groups(&self.nodes[node as usize].config);
+        while let Some(Shutdown { group, until }) = self.nodes[node as usize].shutdown {
+            let row = &self.nodes[node as usize];
+            let busy = row.pods.iter().filter_map(|&pod| self.slot(pod)).any(|slot| {
+                let row = &self.pods[slot];
+                group_of(&row.pod, &groups) == group && row.stage < Stage::Terminated
+            });
+            if group + 1 >= groups.len() || (busy && now < until) {
+                return;
+            }
+            self.stop_group(now, node, group + 1, &groups, fx);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use seatrial_api::container::Container;
+    use seatrial_api::meta::ObjectMeta;
+    use seatrial_api::pod::PodSpec;
+
+    #[test]
+    fn a_pod_belongs_to_the_highest_group_that_its_priority_reaches() {
+        let group = |priority, seconds| ShutdownGroup { priority, grace: Span::from_secs(seconds) };
+        let by_priority = KubeletConfig {
+            shutdown_by_priority: Arc::new([group(100_000, 10), group(0, 60), group(10_000, 120)]),
+            ..KubeletConfig::default()
+        };
+        let simple = KubeletConfig {
+            shutdown_grace: Span::from_secs(30),
+            shutdown_grace_critical: Span::from_secs(10),
+            ..KubeletConfig::default()
+        };
+        for (config, expected) in [(&by_priority, [0, 0, 0, 1, 2, 2]), (&simple, [0, 0, 0, 0, 0, 1])] {
+            let groups = groups(config);
+            let found = [-5, 0, 9_999, 10_000, 100_000, CRITICAL].map(|priority| {
+                let spec =
+                    PodSpec { priority: Some(priority), ..PodSpec::new(vec![Container::new("c", "i")]) };
+                group_of(&Pod::new(ObjectMeta::named("ns", "p"), Arc::new(spec)), &groups)
+            });
+            assert_eq!(found, expected);
+        }
+        assert_eq!(groups(&simple).iter().map(|group| group.grace.nanos()).sum::<i64>(), 30_000_000_000);
+        assert!(groups(&KubeletConfig::default()).is_empty());
     }
 }
