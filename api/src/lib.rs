@@ -44,6 +44,7 @@ pub mod symbol;
 pub mod time_zone;
 pub mod units;
 pub mod version;
+pub mod vertical;
 pub mod workload;
 
 pub use requests::{DEFAULT_CPU, DEFAULT_MEMORY};

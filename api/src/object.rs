@@ -20,6 +20,7 @@ use crate::storage::{
     VolumeAttachment,
 };
 use crate::symbol::Symbol;
+use crate::vertical::VerticalPodAutoscaler;
 use crate::workload::{
     ControllerRevision, DaemonSet, Deployment, Job, ReplicaSet, ReplicationController, StatefulSet,
 };
@@ -197,11 +198,12 @@ kinds! {
     CsiDriver "storage.k8s.io/v1" "csidrivers" cluster,
     CsiStorageCapacity "storage.k8s.io/v1" "csistoragecapacities" namespaced,
     VolumeAttachment "storage.k8s.io/v1" "volumeattachments" cluster,
+    VerticalPodAutoscaler "autoscaling.k8s.io/v1" "verticalpodautoscalers" namespaced,
 }
 
 /// Kinds in the order in which they came to have a type, so that random streams, which are addressed by
 /// their places here, stay what they were when others are added. New ones go to the end.
-const BY_AGE: [Kind; 34] = [
+const BY_AGE: [Kind; 35] = [
     Kind::Pod,
     Kind::Node,
     Kind::Namespace,
@@ -236,6 +238,7 @@ const BY_AGE: [Kind; 34] = [
     Kind::CsiDriver,
     Kind::CsiStorageCapacity,
     Kind::VolumeAttachment,
+    Kind::VerticalPodAutoscaler,
 ];
 
 /// The place of each kind in [`BY_AGE`]; kinds that are missing there share the last one.

@@ -32,6 +32,7 @@ mod selected_pods;
 mod serviceaccount;
 mod statefulset;
 pub mod taint_eviction;
+mod vpa;
 
 pub use config::{ClientLimits, Config};
 pub use manager::{ControllerManager, ControllerTimer};

@@ -26,6 +26,7 @@ use crate::replicaset::PodSetController;
 use crate::resourcequota::QuotaController;
 use crate::serviceaccount::ServiceAccountController;
 use crate::statefulset::StatefulSetController;
+use crate::vpa::VpaController;
 
 /// Timers of the controller manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +155,7 @@ queued! {
     27 resourcequota: QuotaController,
     28 serviceaccount: ServiceAccountController,
     29 endpoints: EndpointsController,
+    45 vpa: VpaController,
 }
 
 /// All controllers over shared caches.

@@ -26,6 +26,7 @@ mod scheduling;
 mod selector;
 mod service;
 mod storage;
+mod vertical;
 mod volume;
 mod workload;
 
@@ -186,6 +187,9 @@ fn typed(object: &Reader<'_>, kind: Kind, specs: &mut SpecPool) -> Option<Object
             Object::CsiStorageCapacity(Arc::new(storage::csi_storage_capacity(object, meta)))
         }
         Kind::VolumeAttachment => Object::VolumeAttachment(Arc::new(storage::attachment(object, meta)?)),
+        Kind::VerticalPodAutoscaler => {
+            Object::VerticalPodAutoscaler(Arc::new(vertical::autoscaler(object, meta)?))
+        }
         Kind::Untyped => return None,
     })
 }

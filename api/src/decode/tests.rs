@@ -5,6 +5,7 @@ use crate::labels::{Labels, Operator};
 use crate::networking::{IngressBackend, PathType, PolicyPeer};
 use crate::pod::{ContainerState, PodConditionType, PodPhase, VolumeSource};
 use crate::units::{Bytes, MilliCpu, SimTime};
+use crate::vertical::{ControlledValues, UpdateMode};
 use crate::workload::{DeploymentStrategy, IntOrPercent};
 
 /// Decodes all objects of `text`: the objects, and the findings.
@@ -512,4 +513,44 @@ fn a_quota_names_resources_and_scopes() {
         &text("{hard: {pods: 1}, scopes: [BestEffort, NotBestEffort]}"),
         &["f:4:33: spec.scopes: conflicting scopes"],
     );
+}
+
+#[test]
+fn a_vertical_autoscaler_says_what_it_controls() {
+    let text = "apiVersion: autoscaling.k8s.io/v1
+kind: VerticalPodAutoscaler
+metadata: {name: web}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  updatePolicy: {updateMode: Auto, minReplicas: 3}
+  resourcePolicy:
+    containerPolicies:
+    - {containerName: proxy, mode: 'Off'}
+    - {containerName: '*', controlledResources: [cpu], controlledValues: RequestsOnly, maxAllowed: {cpu: 2}}
+";
+    let autoscaler = expect_kind!(object(Mode::Manifest, text), VerticalPodAutoscaler);
+    assert_eq!((autoscaler.update_mode, autoscaler.min_replicas), (UpdateMode::Recreate, Some(3)));
+    assert!(autoscaler.policy("proxy".into()).is_off);
+    let other = autoscaler.policy("app".into());
+    assert!(other.controls_cpu && !other.controls_memory && !other.is_off);
+    assert_eq!(other.controlled_values, ControlledValues::RequestsOnly);
+    assert_eq!(other.max_allowed.cpu, Some(MilliCpu(2_000)));
+    let head = "apiVersion: autoscaling.k8s.io/v1\nkind: VerticalPodAutoscaler\nmetadata: {name: v}\n";
+    for (spec, expected) in [
+        ("{}", "spec.targetRef"),
+        ("{targetRef: {kind: Deployment, name: w}, updatePolicy: {updateMode: Soon}}", "updateMode"),
+        (
+            "{targetRef: {kind: Deployment, name: w}, resourcePolicy: {containerPolicies: [{containerName: c, \
+             controlledResources: [disk]}]}}",
+            "controlledResources",
+        ),
+        (
+            "{targetRef: {kind: Deployment, name: w}, resourcePolicy: {containerPolicies: [{containerName: c, \
+             minAllowed: {cpu: 2}, maxAllowed: {cpu: 1}}]}}",
+            "minAllowed",
+        ),
+    ] {
+        let (objects, findings) = decode(Mode::Manifest, &format!("{head}spec: {spec}\n"));
+        assert!(objects.is_empty() && findings.contains(expected), "{spec}\n{findings}");
+    }
 }

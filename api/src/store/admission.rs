@@ -39,6 +39,7 @@ impl ApiServer {
             pod.meta.annotations = pod.meta.annotations.with(Symbol::new(LIMIT_RANGER), limited);
         }
         create::reset_pod_status(now, pod);
+        self.apply_recommendation(pod);
         self.check_pod_limits(pod)
     }
 

@@ -193,6 +193,7 @@ impl ApiServer {
             Object::Job(job) => prepare_job(Arc::make_mut(job)),
             Object::PodDisruptionBudget(budget) => Arc::make_mut(budget).status = Default::default(),
             Object::HorizontalPodAutoscaler(hpa) => Arc::make_mut(hpa).status = Default::default(),
+            Object::VerticalPodAutoscaler(vpa) => Arc::make_mut(vpa).status = Default::default(),
             Object::Namespace(namespace) => Arc::make_mut(namespace).terminating = false,
             Object::PriorityClass(class) if class.global_default => self.check_default(&class.meta.name)?,
             Object::Ingress(ingress) if ingress.class_name().is_none() => {
@@ -238,6 +239,7 @@ pub(super) fn has_generation(kind: Kind) -> bool {
             | Kind::Ingress
             | Kind::IngressClass
             | Kind::NetworkPolicy
+            | Kind::VerticalPodAutoscaler
             | Kind::Untyped
     )
 }

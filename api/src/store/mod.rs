@@ -15,6 +15,7 @@ mod patch;
 mod services;
 mod storage;
 mod update;
+mod vertical;
 
 pub use delete::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
 pub use services::{ServiceNetwork, format_address};
@@ -58,6 +59,8 @@ pub struct ApiServer {
     /// Rows of the quotas and limit ranges of each namespace.
     policies: FxHashMap<(Kind, Symbol), Vec<u32>>,
     settings: Settings,
+    /// Specifications with recommended requests.
+    recommended: Vec<vertical::Recommended>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,6 +107,7 @@ impl ApiServer {
             generated: FxHashMap::default(),
             addresses: Stream::new(seed, ENTITY, PURPOSE_ADDRESSES),
             admitted: FxHashMap::default(),
+            recommended: Vec::new(),
         }
     }
 

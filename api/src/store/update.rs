@@ -159,6 +159,9 @@ fn compare(stored: &Object, next: &Object) -> Comparison {
         (Object::HorizontalPodAutoscaler(old), Object::HorizontalPodAutoscaler(new)) => {
             compare_with_status!(old, new, status)
         }
+        (Object::VerticalPodAutoscaler(old), Object::VerticalPodAutoscaler(new)) => {
+            compare_with_status!(old, new, status)
+        }
         (Object::Node(old), Object::Node(new)) => {
             compare_with_status!(old, new, capacity, allocatable, conditions, images, ip, volumes)
         }
@@ -286,6 +289,9 @@ fn merge_main(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
         (Object::HorizontalPodAutoscaler(old), Object::HorizontalPodAutoscaler(new)) => {
             Arc::make_mut(new).status = old.status.clone();
         }
+        (Object::VerticalPodAutoscaler(old), Object::VerticalPodAutoscaler(new)) => {
+            Arc::make_mut(new).status = old.status.clone();
+        }
         (Object::Node(old), Object::Node(new)) => {
             let new = Arc::make_mut(new);
             new.capacity = old.capacity.clone();
@@ -388,6 +394,9 @@ fn merge_status(stored: &Object, incoming: Object) -> Result<Object, ApiError> {
             Arc::make_mut(old).status = new.status.clone();
         }
         (Object::HorizontalPodAutoscaler(old), Object::HorizontalPodAutoscaler(new)) => {
+            Arc::make_mut(old).status = new.status.clone();
+        }
+        (Object::VerticalPodAutoscaler(old), Object::VerticalPodAutoscaler(new)) => {
             Arc::make_mut(old).status = new.status.clone();
         }
         (Object::Node(old), Object::Node(new)) => {

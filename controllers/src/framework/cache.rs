@@ -23,6 +23,7 @@ use seatrial_api::storage::{
     VolumeAttachment,
 };
 use seatrial_api::symbol::Symbol;
+use seatrial_api::vertical::VerticalPodAutoscaler;
 use seatrial_api::workload::{
     ControllerRevision, DaemonSet, Deployment, Job, ReplicaSet, ReplicationController, StatefulSet,
 };
@@ -307,6 +308,7 @@ caches! {
     csi_drivers: CsiDriver "CSIDrivers.",
     csi_storage_capacities: CsiStorageCapacity "CSIStorageCapacities.",
     attachments: VolumeAttachment "VolumeAttachments.",
+    vertical_autoscalers: VerticalPodAutoscaler "VerticalPodAutoscalers.",
     untyped: Untyped "Objects without logic of their own.",
 }
 
