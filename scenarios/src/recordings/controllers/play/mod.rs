@@ -269,7 +269,9 @@ impl<'a> Play<'a> {
             self.queue.push(at.max(self.now), What::Controllers(timer));
         }
         for decision in &effects.decisions {
-            self.recorder.controllers(self.now, decision, &mut self.trace);
+            if self.takes_events(decision.object) {
+                self.recorder.controllers(self.now, decision, &mut self.trace);
+            }
         }
     }
 
@@ -284,8 +286,17 @@ impl<'a> Play<'a> {
             self.queue.push(at.max(self.now), What::Scheduler(timer));
         }
         for decision in &effects.decisions {
-            self.recorder.scheduler(self.now, decision, &mut self.trace);
+            if self.takes_events(decision.object) {
+                self.recorder.scheduler(self.now, decision, &mut self.trace);
+            }
         }
+    }
+
+    /// Whether Events about an object are taken: a namespace that is going away lets none in.
+    fn takes_events(&self, object: ObjectRef) -> bool {
+        let namespace = self.server.get(object).map_or(Symbol::empty(), |object| object.meta().namespace);
+        let found = self.server.find(Kind::Namespace, Symbol::empty(), namespace.as_str());
+        !found.is_some_and(|namespace| namespace.meta().is_deleting())
     }
 
     /// Tells what becomes of a node's lease.
