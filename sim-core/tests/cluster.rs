@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use seatrial_api::calendar::Calendar;
 use seatrial_api::container::Container;
+use seatrial_api::decode::{Decoder, Mode};
+use seatrial_api::document::{Diagnostics, ObjectReader};
 use seatrial_api::labels::{Labels, Selector};
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::node::NodeResources;
@@ -15,7 +18,7 @@ use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_api::workload::{Deployment, DeploymentStrategy, IntOrPercent, ReplicaSet};
 use seatrial_sim_core::cluster::Simulation;
-use seatrial_sim_core::cluster::config::{Action, CloudConfig, NamedObject};
+use seatrial_sim_core::cluster::config::{Action, CloudConfig, NamedObject, TimelineEntry};
 use seatrial_sim_core::cluster::config::{
     ClusterConfig, Fault, FaultTiming, FaultType, LatencyModel, NodeSpec, Recording, StorageModel, Target,
 };
@@ -291,4 +294,41 @@ fn availability_equals_a_recount_through_crashes_partitions_and_rollouts() {
     let partly = |name: &str| share(name).is_some_and(|percent| percent > 50.0 && percent < 100.0);
     assert!(partly("web") && partly("db") && partly("near") && partly("local"), "{:?}", results.services);
     assert_eq!(share("nobody"), None);
+}
+
+/// The object that a manifest describes.
+fn decode(text: &str) -> Object {
+    let mut decoder = Decoder::new(Mode::Manifest, Calendar::default(), KubernetesVersion::V1_36);
+    let (mut reader, mut findings) = (ObjectReader::new("f", text.as_bytes()), Diagnostics::new());
+    let node = reader.next(&mut findings).expect("an object");
+    let file = reader.file().clone();
+    decoder.decode(&node, &file, &mut findings).unwrap_or_else(|| panic!("{findings}"))
+}
+
+#[test]
+fn pods_of_a_cron_job_are_counted_as_its_own_and_other_rollouts_than_deployments_can_be_undone() {
+    let manifests = [
+        "{apiVersion: batch/v1, kind: CronJob, metadata: {name: tick}, spec: {schedule: '*/5 * * * *', jobTemplate: \
+         {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: 'tick:1'}]}}}}}}",
+        "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: db}, spec: {replicas: 2, serviceName: db, selector: \
+         {matchLabels: {app: db}}, template: {metadata: {labels: {app: db}}, spec: {containers: [{name: c, image: \
+         'db:1'}]}}}}",
+    ];
+    let mut configuration = config(2, manifests.iter().map(|text| decode(text)).collect());
+    let db = NamedObject { kind: Kind::StatefulSet, namespace: "default".into(), name: "db".into() };
+    let at =
+        |minutes: i64, action| TimelineEntry { at: SimTime::from_secs(minutes * 60), every: None, action };
+    configuration.timeline = vec![
+        at(10, Action::SetImage(db.clone(), Symbol::empty(), "db:2".into())),
+        at(20, Action::RolloutUndo(db)),
+    ];
+    let mut simulation: Simulation = Simulation::new(configuration).expect("it can be played");
+    simulation.run();
+    let results = simulation.results(simulation.end());
+    let ticks = results.pods.iter().filter(|pod| pod.workload == "CronJob/tick").count();
+    assert_eq!(ticks, 5, "at 5, 10 … 25 minutes");
+    let set = simulation.api().find(Kind::StatefulSet, "default".into(), "db").expect("it is there");
+    let Object::StatefulSet(set) = set else { unreachable!() };
+    assert_eq!(set.template.spec.containers[0].image, "db:1");
+    assert_eq!((set.status.ready_replicas, set.status.updated_replicas), (2, 2));
 }

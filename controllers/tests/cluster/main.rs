@@ -5,6 +5,7 @@ mod autoscalers;
 mod budgets;
 mod endpoints;
 mod garbage;
+mod legacy_endpoints;
 mod nodes;
 mod properties;
 mod world;
