@@ -257,7 +257,7 @@ fn what_is_asked_for_goes_before_what_the_scenario_says() {
 fn manifests_alone_get_machines_on_which_they_fit() {
     let picky = APP.replace("containers:", "nodeSelector: {disk: ssd}\n      containers:");
     let large = APP.replace("500m", "6").replace("name: web, namespace", "name: large, namespace");
-    let other = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i, namespace: shop}\n";
+    let other = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: shop}\n";
     let files =
         memory(&[("in/b.yaml", &picky), ("in/a.yml", &large), ("in/c.json", "{}"), ("in/x.txt", "x")]);
     let mut files = files;
@@ -278,7 +278,7 @@ fn manifests_alone_get_machines_on_which_they_fit() {
     assert_eq!((node.capacity.amounts.cpu, node.micro_usd_per_hour), (MilliCpu(8_000), 384_000));
     assert_eq!(label(node, "disk"), "ssd");
     assert_eq!(config.manifests.len(), 4);
-    assert_eq!(loaded.not_played, [(Symbol::new("Ingress"), 1)]);
+    assert_eq!(loaded.not_played, [(Symbol::new("Widget"), 1)]);
     assert_eq!(
         loaded.warnings.to_string(),
         "command line: warning: the machines get the label disk=ssd, for which node selectors ask (describe machines in a scenario to have several kinds)\n"
@@ -471,4 +471,42 @@ fn extenders_are_called_only_if_that_is_allowed() {
     let allowed = loaded(&files, &request).config.scheduler;
     assert_eq!(allowed.extenders.len(), 1);
     assert!(Scheduler::new(allowed).is_ok());
+}
+
+fn with_claim(body: &str, class: &str) -> Loaded {
+    let text = format!(
+        "apiVersion: seatrial/v1\nkind: Scenario\nmetadata: {{name: it}}\nmanifests: [m.yaml]\n{body}"
+    );
+    let claim = format!(
+        "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: data}}\nspec:\n  {class}\n  \
+         accessModes: [ReadWriteOnce]\n  resources: {{requests: {{storage: 1Gi}}}}\n"
+    );
+    let request = Request { scenario: Some("s.yaml".into()), ..Request::default() };
+    loaded(&memory(&[("s.yaml", &text), ("m.yaml", &claim)]), &request)
+}
+
+#[test]
+fn claims_find_classes() {
+    let names = |loaded: &Loaded| -> Vec<(String, bool)> {
+        let classes = &loaded.config.storage.classes;
+        classes.iter().map(|class| (class.meta.name.to_string(), class.is_default())).collect()
+    };
+    let plain = with_claim("", "volumeMode: Filesystem");
+    assert_eq!(names(&plain), [("standard".to_string(), true)]);
+    assert!(plain.warnings.is_empty(), "{}", plain.warnings);
+
+    let named =
+        with_claim("storage:\n  - {class: fast, capacity: 10Gi, attach: 5s}\n", "storageClassName: fast");
+    assert_eq!(names(&named), [("standard".to_string(), true), ("fast".to_string(), false)]);
+    let said = named.warnings.to_string();
+    assert!(said.contains("claims name the StorageClass fast, which nobody describes"), "{said}");
+    let profile = &named.config.storage.profiles[0];
+    assert_eq!((profile.class.as_str(), profile.capacity), ("fast", Some(Bytes(10 << 30))));
+    assert_eq!(profile.attach, Some(Distribution::Constant { value: Span::from_secs(5) }));
+    assert_eq!((profile.zonal, &profile.detach), (None, &None));
+
+    // The empty class asks for a volume that was made by hand.
+    let by_hand = with_claim("", "storageClassName: \"\"");
+    assert_eq!(names(&by_hand), [("standard".to_string(), true)]);
+    assert!(by_hand.warnings.is_empty(), "{}", by_hand.warnings);
 }

@@ -4,6 +4,7 @@ use crate::document::ObjectReader;
 use crate::labels::{Labels, Operator};
 use crate::networking::{IngressBackend, PathType, PolicyPeer};
 use crate::pod::{ContainerState, PodConditionType, PodPhase, VolumeSource};
+use crate::storage::ClaimResize;
 use crate::units::{Bytes, MilliCpu, SimTime};
 use crate::vertical::{ControlledValues, UpdateMode};
 use crate::workload::{DeploymentStrategy, IntOrPercent};
@@ -553,4 +554,66 @@ spec:
         let (objects, findings) = decode(Mode::Manifest, &format!("{head}spec: {spec}\n"));
         assert!(objects.is_empty() && findings.contains(expected), "{spec}\n{findings}");
     }
+}
+
+#[test]
+fn storage_as_a_cluster_has_it_is_taken_as_it_is() {
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c, namespace: ns}\nspec: {accessModes: \
+                 [ReadWriteOnce], resources: {requests: {storage: 5Gi}}}\nstatus: {phase: Bound, accessModes: \
+                 [ReadWriteOnce], capacity: {storage: 2Gi}, conditions: [{type: Resizing, status: 'True'}]}\n";
+    let read = expect_kind!(object(Mode::State, claim), PersistentVolumeClaim);
+    assert_eq!((read.capacity, read.resize), (Bytes(2 << 30), ClaimResize::Controller));
+    assert!(read.granted_modes.read_write_once);
+    let made = expect_kind!(object(Mode::Manifest, claim), PersistentVolumeClaim);
+    assert_eq!((made.capacity, made.resize), (Bytes(0), ClaimResize::None), "a manifest has no status");
+
+    let attachment = "apiVersion: storage.k8s.io/v1\nkind: VolumeAttachment\nmetadata: {name: csi-1}\nspec: {attacher: \
+                      csi.example, nodeName: n1, source: {persistentVolumeName: pv}}\nstatus: {attached: true, \
+                      detachError: {message: busy}}\n";
+    let read = expect_kind!(object(Mode::State, attachment), VolumeAttachment);
+    assert_eq!(
+        (read.attacher.as_str(), read.node.as_str(), read.volume.as_str()),
+        ("csi.example", "n1", "pv")
+    );
+    assert_eq!((read.attached, read.detach_error.as_str()), (true, "busy"));
+
+    let node = "apiVersion: v1\nkind: Node\nmetadata: {name: n1}\nstatus: {volumesInUse: [v], volumesAttached: \
+                [{name: v, devicePath: ''}]}\n";
+    let read = expect_kind!(object(Mode::State, node), Node);
+    assert_eq!((read.volumes_in_use(), read.volumes_attached()), (&["v".into()][..], &["v".into()][..]));
+}
+
+#[test]
+fn what_csi_drivers_say_is_read_with_its_defaults() {
+    let driver = |spec: &str| {
+        let head = "apiVersion: storage.k8s.io/v1\nkind: CSIDriver\nmetadata: {name: csi.example}\n";
+        let driver = expect_kind!(object(Mode::Manifest, &format!("{head}spec: {spec}\n")), CsiDriver);
+        (driver.attach_required, driver.storage_capacity)
+    };
+    assert_eq!(driver("{}"), (true, false));
+    assert_eq!(driver("{attachRequired: false, storageCapacity: true}"), (false, true));
+    let capacity = "apiVersion: storage.k8s.io/v1\nkind: CSIStorageCapacity\nmetadata: {name: x, namespace: ns}\n\
+                    storageClassName: fast\nnodeTopology: {matchLabels: {zone: a}}\ncapacity: 10Gi\n\
+                    maximumVolumeSize: 1Gi\n";
+    let read = expect_kind!(object(Mode::Manifest, capacity), CsiStorageCapacity);
+    assert_eq!((read.capacity, read.volume_max), (Some(Bytes(10 << 30)), Some(Bytes(1 << 30))));
+    assert!(read.topology.is_some());
+}
+
+#[test]
+fn an_ephemeral_volume_carries_the_claim_that_is_made_for_it() {
+    let pod = |ephemeral: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: ns}}\nspec: {{containers: [{{name: c, image: \
+             i}}], volumes: [{{name: data, ephemeral: {ephemeral}}}]}}\n"
+        )
+    };
+    let template = "{volumeClaimTemplate: {metadata: {labels: {a: b}}, spec: {accessModes: [ReadWriteOnce], \
+                    storageClassName: fast, resources: {requests: {storage: 1Gi}}}}}";
+    let read = expect_kind!(object(Mode::Manifest, &pod(template)), Pod);
+    let VolumeSource::Ephemeral(claim) = &read.spec.volumes[0].source else { panic!("ephemeral") };
+    assert_eq!((claim.name.as_str(), claim.claim.request), ("data", Bytes(1 << 30)));
+    assert_eq!(claim.claim.storage_class, Some("fast".into()));
+    let (objects, findings) = decode(Mode::Manifest, &pod("{}"));
+    assert!(objects.is_empty() && findings.contains("ephemeral.volumeClaimTemplate"), "{findings}");
 }

@@ -60,7 +60,7 @@ fn needs_volumes(pod: &Pod) -> bool {
         let containers = pod.status.containers.as_deref().unwrap_or_default();
         containers.iter().any(|container| matches!(container.state, ContainerState::Running { .. }))
     };
-    pod.node.is_some() && !pod.status.phase.is_terminal() && !(pod.meta.is_deleting() && !runs())
+    pod.node.is_some() && !pod.status.phase.is_terminal() && (!pod.meta.is_deleting() || runs())
 }
 
 /// The volume behind a claim, if the claim is bound and the volume is one that must be attached.

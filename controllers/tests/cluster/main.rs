@@ -8,4 +8,5 @@ mod garbage;
 mod legacy_endpoints;
 mod nodes;
 mod properties;
+mod storage;
 mod world;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use seatrial_api::container::Container;
 use seatrial_api::machine::{Effects, Input, Machine, Outgoing, Token};
 use seatrial_api::meta::{Deletion, ObjectMeta, Uid};
-use seatrial_api::node::{Node, NodeConditionType, NodeResources};
+use seatrial_api::node::{Node, NodeConditionType, NodeResources, NodeVolumes};
 use seatrial_api::object::{Kind, Object};
 use seatrial_api::pod::{
     ConditionStatus, ContainerState, Pod, PodConditionType, PodPhase, PodReason, PodSpec,
@@ -94,6 +94,8 @@ pub(crate) enum Action {
     Image(u32, &'static str),
     /// Someone else writes that a pod is not ready.
     Unready(u32),
+    /// The volume is attached to the node.
+    Attach(Symbol),
     /// The node is no longer heard of.
     NodeUnknown,
     Crash,
@@ -297,6 +299,13 @@ impl World {
                 pod.status.conditions.set(kind, ConditionStatus::False, PodReason::None, self.now);
                 self.store(Arc::new(pod), Change::Modified);
             }
+            Action::Attach(name) => {
+                let known = self.node.volumes.as_deref().cloned();
+                let mut volumes = known.unwrap_or_default();
+                volumes.attached.push(name);
+                self.set_volumes(volumes);
+                return;
+            }
             Action::NodeUnknown => {
                 let mut node = Node::clone(&self.node);
                 let (kind, unknown) = (NodeConditionType::Ready, ConditionStatus::Unknown);
@@ -380,6 +389,19 @@ impl World {
                 self.note("node status".to_string());
                 Ok(Object::Node(Arc::clone(&self.node)))
             }
+            Request::Patch { target, patch: Patch::All(patches) } => {
+                let mut reply = Ok(Object::Node(Arc::clone(&self.node)));
+                for patch in patches {
+                    reply = self.serve(Request::Patch { target, patch });
+                }
+                reply
+            }
+            Request::Patch { patch: Patch::VolumesInUse(in_use), .. } => {
+                self.note(format!("in use {}", in_use.len()));
+                let attached = self.node.volumes.as_ref().map_or(Vec::new(), |known| known.attached.clone());
+                self.set_volumes(NodeVolumes { in_use, attached });
+                Ok(Object::Node(Arc::clone(&self.node)))
+            }
             Request::Delete { target, .. } => match self.pods.remove(&target.id) {
                 Some(pod) => {
                     self.note(format!("delete {}", pod.meta.name));
@@ -390,6 +412,12 @@ impl World {
             },
             other => Err(ApiError::new(ErrorReason::BadRequest, format!("{other:?}"))),
         }
+    }
+
+    fn set_volumes(&mut self, volumes: NodeVolumes) {
+        self.node = Arc::new(Node { volumes: Some(Arc::new(volumes)), ..Node::clone(&self.node) });
+        let object = Object::Node(Arc::clone(&self.node));
+        self.push(self.now + ms(2), Event::Watch(WatchEvent { change: Change::Modified, object }));
     }
 
     /// Whether there ever was a pod with this row.

@@ -58,6 +58,7 @@ struct Plan {
 
 const NODE_CONFLICT: &str = "node(s) didn't match PersistentVolume's node affinity";
 const BIND_CONFLICT: &str = "node(s) didn't find available persistent volumes to bind";
+const NO_SPACE: &str = "node(s) did not have enough free storage";
 const VOLUME_MISSING: &str = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)";
 
 fn key_of(claim: &PersistentVolumeClaim) -> ClaimKey {
@@ -147,10 +148,14 @@ fn matching_volume<'a>(
     smallest
 }
 
-/// Whether a volume can be made for a claim on a node.
-fn can_provision(volumes: &Volumes, claim: &PersistentVolumeClaim, node: &NodeInfo) -> bool {
+/// Whether a volume can be made for a claim on a node, or why not.
+fn can_provision(
+    volumes: &Volumes,
+    claim: &PersistentVolumeClaim,
+    node: &NodeInfo,
+) -> Result<(), &'static str> {
     let class = claim.spec.storage_class.and_then(|name| volumes.classes.get(&name));
-    let Some(class) = class else { return false };
+    let Some(class) = class else { return Err(BIND_CONFLICT) };
     let here = class.allowed_topologies.as_ref().is_none_or(|terms| {
         terms.is_empty()
             || terms.iter().any(|term| {
@@ -158,7 +163,10 @@ fn can_provision(volumes: &Volumes, claim: &PersistentVolumeClaim, node: &NodeIn
                     && term.expressions.iter().all(|wanted| wanted.admits(node.label(wanted.key)))
             })
     });
-    class.provisions() && here && volumes.has_capacity(claim, class, node.labels())
+    if !class.provisions() || !here {
+        return Err(BIND_CONFLICT);
+    }
+    if volumes.has_capacity(claim, class, node.labels()) { Ok(()) } else { Err(NO_SPACE) }
 }
 
 /// Whether a driver says that there is more room than before.
@@ -167,13 +175,13 @@ fn grows(old: &CsiStorageCapacity, new: &CsiStorageCapacity) -> bool {
     limit(new) > limit(old)
 }
 
-/// How the pod's delayed claims would be bound on a node; `None` if they cannot.
-fn plan(volumes: &Volumes, claims: &PodClaims, node: &NodeInfo) -> Option<Plan> {
+/// How the pod's delayed claims would be bound on a node, or why they cannot.
+fn plan(volumes: &Volumes, claims: &PodClaims, node: &NodeInfo) -> Result<Plan, &'static str> {
     let mut plan = Plan::default();
     let mut to_match = Vec::new();
     for claim in &claims.delayed {
         match volumes.selected_node(claim) {
-            Some(selected) if selected != node.name() => return None,
+            Some(selected) if selected != node.name() => return Err(BIND_CONFLICT),
             Some(_) => plan.provisions.push(claim.clone()),
             None => to_match.push(claim.clone()),
         }
@@ -185,7 +193,10 @@ fn plan(volumes: &Volumes, claims: &PodClaims, node: &NodeInfo) -> Option<Plan> 
             None => plan.provisions.push(claim),
         }
     }
-    plan.provisions.iter().all(|claim| can_provision(volumes, claim, node)).then_some(plan)
+    for claim in &plan.provisions {
+        can_provision(volumes, claim, node)?;
+    }
+    Ok(plan)
 }
 
 impl Plugin for VolumeBinding {
@@ -236,8 +247,10 @@ impl Plugin for VolumeBinding {
                 break;
             }
         }
-        if !claims.delayed.is_empty() && plan(volumes, claims, node).is_none() {
-            verdict = why.reject(Code::Unresolvable, BIND_CONFLICT);
+        if !claims.delayed.is_empty()
+            && let Err(reason) = plan(volumes, claims, node)
+        {
+            verdict = why.reject(Code::Unresolvable, reason);
         }
         verdict
     }
@@ -247,7 +260,9 @@ impl Plugin for VolumeBinding {
             return;
         }
         let plan = match (pod_claims(&cluster.volumes, pod), cluster.node(node)) {
-            (Ok(claims), Some(node)) if !claims.delayed.is_empty() => plan(&cluster.volumes, &claims, node),
+            (Ok(claims), Some(node)) if !claims.delayed.is_empty() => {
+                plan(&cluster.volumes, &claims, node).ok()
+            }
             _ => None,
         };
         for (volume, claim) in plan.iter().flat_map(|plan| &plan.volumes) {

@@ -8,3 +8,4 @@ mod gpu_sharing;
 mod policies;
 mod rig;
 mod scripted;
+mod storage;

@@ -7,10 +7,11 @@ use seatrial_api::container::Container;
 use seatrial_api::machine::{Effects, Input, Machine, NO_REPLY, Outgoing};
 use seatrial_api::meta::{Deletion, ObjectMeta, Uid};
 use seatrial_api::node::{Node, NodeResources};
-use seatrial_api::object::{Object, ObjectRef};
+use seatrial_api::object::{Kind, Object, ObjectRef};
 use seatrial_api::pod::{ConditionStatus, Pod, PodConditionType, PodReason, PodSpec, StatusText};
 use seatrial_api::request::{ApiError, Change, ErrorReason, Patch, Reply, Request, WatchEvent};
 use seatrial_api::resources::Resources;
+use seatrial_api::storage::PersistentVolumeClaim;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, SimTime};
 use seatrial_scheduler::{Scheduler, SchedulerConfiguration, Timer};
@@ -71,6 +72,7 @@ pub(crate) struct Rig {
     sequence: u64,
     pods: BTreeMap<u32, Arc<Pod>>,
     nodes: BTreeMap<Symbol, Arc<Node>>,
+    claims: BTreeMap<u32, Arc<PersistentVolumeClaim>>,
     next_id: u32,
     bound: BTreeMap<u32, SimTime>,
     failures: BTreeMap<u32, usize>,
@@ -91,6 +93,7 @@ impl Rig {
             sequence: 0,
             pods: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            claims: BTreeMap::new(),
             next_id: 1,
             bound: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -122,6 +125,34 @@ impl Rig {
         let pod = Arc::new(pod);
         self.pods.insert(pod.meta.id, pod.clone());
         self.watch(Change::Added, Object::Pod(pod));
+    }
+
+    /// A claim comes; returns its row.
+    pub(crate) fn add_claim(&mut self, mut claim: PersistentVolumeClaim) -> u32 {
+        claim.meta.id = self.next_id;
+        claim.meta.uid = Uid::from_bits(3, u64::from(self.next_id));
+        self.next_id += 1;
+        let claim = Arc::new(claim);
+        self.claims.insert(claim.meta.id, claim.clone());
+        let id = claim.meta.id;
+        self.watch(Change::Added, Object::PersistentVolumeClaim(claim));
+        id
+    }
+
+    pub(crate) fn change_claim(
+        &mut self,
+        id: u32,
+        change: impl FnOnce(&mut PersistentVolumeClaim),
+    ) -> Object {
+        let claim = self.claims.get_mut(&id).unwrap();
+        change(Arc::make_mut(claim));
+        let object = Object::PersistentVolumeClaim(claim.clone());
+        self.watch(Change::Modified, object.clone());
+        object
+    }
+
+    pub(crate) fn claim(&self, id: u32) -> &PersistentVolumeClaim {
+        &self.claims[&id]
     }
 
     pub(crate) fn update_pod(&mut self, name: &str, change: impl FnOnce(&mut Pod)) {
@@ -252,6 +283,19 @@ impl Rig {
                     pod.status.nominated_node = None;
                 })
             }),
+            Request::Patch { target, patch: Patch::Annotations(changes) }
+                if target.kind == Kind::PersistentVolumeClaim =>
+            {
+                Ok(self.change_claim(target.id, |claim| {
+                    for (key, value) in changes {
+                        let old = &claim.meta.annotations;
+                        claim.meta.annotations = match value {
+                            Some(value) => old.with(key, value),
+                            None => old.without(key),
+                        };
+                    }
+                }))
+            }
             Request::Patch { target, patch } => self.on_pod(target.id, |rig| {
                 let now = rig.now;
                 rig.change_pod(target.id, |pod| apply(pod, patch, now))
@@ -287,6 +331,7 @@ fn apply(pod: &mut Pod, patch: Patch, now: SimTime) {
             let text = StatusText { scheduling: (&*message).into(), ..StatusText::default() };
             pod.status.text = Some(Arc::new(text));
         }
+        Patch::NominatedNode(node) => pod.status.nominated_node = Some(node),
         Patch::PodCondition { kind, status, reason, .. } => {
             pod.status.conditions.set(kind, status, reason, now)
         }

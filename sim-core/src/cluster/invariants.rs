@@ -8,6 +8,7 @@ use seatrial_api::object::Kind;
 use seatrial_api::pod::{Pod, PodPhase};
 use seatrial_api::policy::PodDisruptionBudget;
 use seatrial_api::resources::Resources;
+use seatrial_api::storage::{ClaimPhase, PersistentVolumeClaim};
 use seatrial_api::symbol::Symbol;
 
 use super::world::World;
@@ -34,6 +35,7 @@ pub(super) fn check(world: &World) -> Result<(), Violation> {
     pods_stay_where_they_were_bound(world)?;
     nodes_are_not_over_committed(world)?;
     budgets_are_not_overdrawn(world)?;
+    volumes_have_one_claim(world)?;
     sums_are_what_they_sum(world)
 }
 
@@ -92,6 +94,27 @@ fn budgets_are_not_overdrawn(world: &World) -> Result<(), Violation> {
             return Err(Violation {
                 invariant: "no eviction goes beyond a disruption budget",
                 found: format!("{} allows {}", budget.meta.full_name(), budget.status.disruptions_allowed),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn volumes_have_one_claim(world: &World) -> Result<(), Violation> {
+    let mut holders: BTreeMap<Symbol, &PersistentVolumeClaim> = BTreeMap::new();
+    for claim in world.api.list_typed::<PersistentVolumeClaim>() {
+        if claim.phase != ClaimPhase::Bound {
+            continue;
+        }
+        if let Some(other) = holders.insert(claim.spec.volume_name, claim) {
+            return Err(Violation {
+                invariant: "no volume is bound to two claims",
+                found: format!(
+                    "{} is bound to {} and {}",
+                    claim.spec.volume_name,
+                    other.meta.full_name(),
+                    claim.meta.full_name()
+                ),
             });
         }
     }
