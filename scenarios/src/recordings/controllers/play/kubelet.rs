@@ -23,7 +23,7 @@ use super::{ANSWERED, Client, Play, SERVED, What};
 const PREFIX: &str = "fake-kubelet/";
 /// The index of a pod in its Job.
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
-/// From an answer to what follows from it: the script is no compiled program.
+/// From a change or an answer to what follows from it: the script is no compiled program.
 const PAUSE: Span = Span::from_millis(5);
 /// What an evicted pod says.
 const EVICTED: &str = "The node was low on resource: memory. ";
@@ -130,7 +130,7 @@ impl Play<'_> {
                 self.kubelet.terminating.insert(id, grace);
                 let term = told_span(pod, "term").unwrap_or(self.scenario.kubelet.term);
                 let wait = term.min(Span::from_secs(i64::from(grace)));
-                self.queue.push(self.now + wait, What::Kubelet(KubeletTimer::Terminate(id)));
+                self.queue.push(self.now + PAUSE + wait, What::Kubelet(KubeletTimer::Terminate(id)));
             }
         } else if pod.status.phase == PodPhase::Pending && self.kubelet.bound.insert(id) {
             self.kubelet_takes(pod);
@@ -143,7 +143,7 @@ impl Play<'_> {
             return;
         }
         let delays = self.scenario.kubelet;
-        let start = self.now + told_span(pod, "start").unwrap_or(delays.start);
+        let start = self.now + PAUSE + told_span(pod, "start").unwrap_or(delays.start);
         let at = self.kubelet.last_start.map_or(start, |last| start.max(last + delays.serial));
         self.kubelet.last_start = Some(at);
         self.queue.push(at, What::Kubelet(KubeletTimer::Start(pod.meta.id)));

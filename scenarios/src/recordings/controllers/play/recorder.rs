@@ -53,6 +53,8 @@ struct Series {
 pub(super) struct Recorder {
     groups: BTreeMap<Similar, Group>,
     counts: BTreeMap<(Similar, String), u32>,
+    /// Events that could be created.
+    written: BTreeSet<(Similar, String)>,
     buckets: BTreeMap<(ObjectRef, &'static str, bool), Bucket>,
     series: BTreeMap<(Similar, u64), Series>,
     /// The version of each object that the scheduler was shown last.
@@ -65,8 +67,15 @@ impl Recorder {
         self.versions.insert(event.object.object_ref(), event.object.meta().resource_version);
     }
 
-    /// A controller has decided something.
-    pub(super) fn controllers(&mut self, now: SimTime, decision: &Decision, trace: &mut Trace) {
+    /// A controller has decided something. If no Event can be created now, only those that are there
+    /// are told again.
+    pub(super) fn controllers(
+        &mut self,
+        now: SimTime,
+        decision: &Decision,
+        may_create: bool,
+        trace: &mut Trace,
+    ) {
         let similar = similar(decision);
         let from = source(decision);
         let group = self.groups.entry(similar).or_default();
@@ -83,10 +92,15 @@ impl Recorder {
             decision.message.to_string()
         };
         let key = if combined { String::new() } else { message.clone() };
-        let count = self.counts.entry((similar, key)).or_default();
+        let count = self.counts.entry((similar, key.clone())).or_default();
         *count += 1;
         let count = *count;
-        if self.may_tell(now, decision, from) {
+        if !self.may_tell(now, decision, from) {
+            return;
+        }
+        let key = (similar, key);
+        if may_create || self.written.contains(&key) {
+            self.written.insert(key);
             trace.event(now, &note(decision, &message, from, count));
         }
     }

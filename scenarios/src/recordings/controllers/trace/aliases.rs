@@ -69,6 +69,12 @@ impl Aliases {
         self.by_object.get(&object).map(String::as_str)
     }
 
+    /// The namespace of an object, as its alias tells.
+    pub(super) fn namespace_of(&self, object: ObjectRef) -> Symbol {
+        let name = self.of(object).and_then(|alias| alias.split_once(':')).map_or("", |parts| parts.1);
+        name.split_once('/').map_or(self.namespace, |parts| Symbol::new(parts.0))
+    }
+
     /// The newest object with an alias.
     pub(super) fn find(&self, alias: &str) -> Option<ObjectRef> {
         self.by_alias.get(alias).copied()

@@ -85,6 +85,11 @@ impl Trace {
         self.aliases.of(object)
     }
 
+    /// The namespace of an object that was seen.
+    pub(super) fn namespace_of(&self, object: ObjectRef) -> Symbol {
+        self.aliases.namespace_of(object)
+    }
+
     /// The kind of the objects with such an alias.
     pub(super) fn kind_of(&self, alias: &str) -> Option<Kind> {
         let prefix = alias.split(':').next()?;
