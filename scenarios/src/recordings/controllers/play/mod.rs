@@ -285,7 +285,7 @@ impl<'a> Play<'a> {
             self.queue.push(at.max(self.now), What::Scheduler(timer));
         }
         for decision in &effects.decisions {
-            if self.takes_events(decision.object) {
+            if self.may_create_events(decision.object) {
                 self.recorder.scheduler(self.now, decision, &mut self.trace);
             }
         }
