@@ -188,11 +188,14 @@ impl Machine for ControllerManager {
         if let Input::Watch(event) = input {
             let old = self.caches.apply(event);
             let event = Event { change: event.change, object: &event.object, old: old.as_ref() };
-            let around = &mut Surroundings { now, config: &self.config, caches: &self.caches, effects };
+            let listing = !self.started;
+            let around =
+                &mut Surroundings { now, listing, config: &self.config, caches: &self.caches, effects };
             self.queued.observe(around, &event);
             self.direct.observe(around, &event);
         }
-        let around = &mut Surroundings { now, config: &self.config, caches: &self.caches, effects };
+        let listing = !self.started;
+        let around = &mut Surroundings { now, listing, config: &self.config, caches: &self.caches, effects };
         match input {
             Input::Reply { token, reply } => {
                 let (id, tag) = split_token(token);

@@ -14,7 +14,7 @@ use seatrial_api::machine::Severity;
 use seatrial_api::meta::ObjectMeta;
 use seatrial_api::object::{Kind, Object};
 use seatrial_api::pod::Pod;
-use seatrial_api::request::{Change, ErrorReason, Request, Subresource};
+use seatrial_api::request::{ApiError, Change, ErrorReason, Request, Subresource};
 use seatrial_api::service::{Endpoints, Service, ServiceType};
 use seatrial_api::symbol::Symbol;
 
@@ -30,6 +30,8 @@ const LABEL_MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 const MANAGER: &str = "endpoint-controller";
 /// The annotation of an Endpoints object that has fewer addresses than there are.
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
+/// The annotation of an Endpoints object that serves as a lock.
+const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 /// How often a Service is tried again.
 const RETRIES_MAX: u32 = 15;
 /// Workers of the controller.
@@ -41,6 +43,27 @@ pub(crate) struct EndpointsController {
     selected: SelectedPods,
     /// Services that are gone, whose Endpoints objects go too.
     gone: FxHashMap<u32, (Symbol, CompactString)>,
+}
+
+/// A key of the queue: a Service, or an Endpoints object that was there at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Service(u32),
+    Leftover(u32),
+}
+
+impl Key {
+    /// Services and Endpoints objects take turns.
+    fn row(self) -> u32 {
+        match self {
+            Key::Service(row) => row * 2,
+            Key::Leftover(row) => row * 2 + 1,
+        }
+    }
+
+    fn of(row: u32) -> Key {
+        if row.is_multiple_of(2) { Key::Service(row / 2) } else { Key::Leftover(row / 2) }
+    }
 }
 
 /// Where a sync is.
@@ -72,7 +95,7 @@ impl EndpointsController {
                 _ => self.selected.remove(row),
             }
         }
-        cx.queue.add(row);
+        cx.queue.add(Key::Service(row).row());
     }
 
     fn observe_pod(&mut self, cx: &mut Context<'_>, event: &Event<'_>, pod: &Pod) {
@@ -89,7 +112,19 @@ impl EndpointsController {
         if let Some(old) = old.filter(|_| !same_labels) {
             services.extend(self.selected.selecting(old.meta.namespace, &old.meta.labels));
         }
-        services.into_iter().for_each(|row| cx.queue.add(row));
+        services.into_iter().for_each(|row| cx.queue.add(Key::Service(row).row()));
+    }
+
+    /// Endpoints whose Service went while no controller ran: those that are used as a lock stay.
+    fn start_leftover(&mut self, cx: &mut Context<'_>, row: u32, stage: &mut Stage) -> Next {
+        let Some(endpoints) = cx.caches.endpoints.get(row) else { return Next::Done };
+        let meta = &endpoints.meta;
+        let is_lock = meta.annotations.get(Symbol::new(LEADER)).is_some();
+        if is_lock || cx.caches.services.named(meta.namespace, &meta.name).is_some() {
+            return Next::Done;
+        }
+        *stage = Stage::Delete;
+        Next::send(Request::delete(meta.object_ref(Kind::Endpoints)))
     }
 
     fn start(&mut self, cx: &mut Context<'_>, key: u32, stage: &mut Stage) -> Next {
@@ -170,14 +205,26 @@ impl Controller for EndpointsController {
             Object::Endpoints(endpoints) if event.change == Change::Deleted => {
                 let service = cx.caches.services.named(endpoints.meta.namespace, &endpoints.meta.name);
                 if let Some(service) = service {
-                    cx.queue.add(service.meta.id);
+                    cx.queue.add(Key::Service(service.meta.id).row());
                 }
+            }
+            Object::Endpoints(endpoints) if cx.listing => {
+                cx.queue.add(Key::Leftover(endpoints.meta.id).row());
             }
             _ => {}
         }
     }
 
     fn step(&mut self, cx: &mut Context<'_>, key: u32, stage: &mut Stage, replies: &Replies) -> Next {
+        let key = match Key::of(key) {
+            Key::Service(row) => row,
+            Key::Leftover(row) if *stage == Stage::Start => return self.start_leftover(cx, row, stage),
+            Key::Leftover(_) => {
+                let gone = |error: &ApiError| error.reason == ErrorReason::NotFound;
+                let failed = matches!(replies.first(), Some(Some(Err(error))) if !gone(error));
+                return if failed { Next::Retry } else { Next::Done };
+            }
+        };
         let error = match replies.first() {
             Some(Some(Err(error))) => error,
             _ if *stage == Stage::Start => return self.start(cx, key, stage),

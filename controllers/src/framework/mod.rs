@@ -65,6 +65,8 @@ pub(crate) struct Event<'a> {
 pub(crate) struct Context<'a> {
     /// The instant.
     pub(crate) now: SimTime,
+    /// Whether the initial lists are not complete yet.
+    pub(crate) listing: bool,
     /// Settings.
     pub(crate) config: &'a Config,
     /// What the watch has told.

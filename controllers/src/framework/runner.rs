@@ -15,6 +15,8 @@ use crate::{Config, ControllerTimer};
 /// What every call into a runner is given.
 pub(crate) struct Surroundings<'a> {
     pub(crate) now: SimTime,
+    /// Whether the initial lists are not complete yet.
+    pub(crate) listing: bool,
     pub(crate) config: &'a Config,
     pub(crate) caches: &'a Caches,
     pub(crate) effects: &'a mut Effects<ControllerTimer>,
@@ -280,6 +282,7 @@ fn context<'a>(
 ) -> Context<'a> {
     Context {
         now: around.now,
+        listing: around.listing,
         config: around.config,
         caches: around.caches,
         queue,
