@@ -1,8 +1,8 @@
 //! Whether a node takes a pod that was bound to it (upstream
 //! `lifecycle/predicate.go`).
 //!
-//! Model: the checks of operating system, sysctls, topology, devices and AppArmor are left out,
-//! because nothing here has those properties.
+//! Model: all nodes run Linux and allow no sysctls but the safe ones; the checks of topology, devices
+//! and AppArmor are left out, because nothing here has those properties.
 
 use seatrial_api::node::{Node, NodeResources, TAINT_MEMORY_PRESSURE};
 use seatrial_api::pod::{HostPort, Pod, QosClass};
@@ -104,6 +104,8 @@ pub(crate) fn fits(pod: &Pod, have: &NodeResources, used: Occupancy<'_>) -> bool
 pub(crate) fn is_undemanding(pod: &Pod) -> bool {
     let spec = &pod.spec;
     spec.node_selector.is_empty()
+        && spec.os.is_empty()
+        && spec.sysctls.is_empty()
         && spec.affinity.is_none()
         && pod.target_node.is_none()
         && spec.derived.host_ports.is_empty()
@@ -137,6 +139,38 @@ pub fn other_refusal<'a>(
     taint.map(|_| Refusal::predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate"))
 }
 
+/// Kernel settings that a pod may change without being allowed to.
+const SAFE_SYSCTLS: [&str; 12] = [
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_wmem",
+];
+
+/// The operating system of all nodes.
+const OS: &str = "linux";
+
+/// Judges a pod by what it asks of the kernel: its settings, then the operating system.
+fn setting_refusal(pod: &Pod) -> Option<Refusal> {
+    let unsafe_one = pod.spec.sysctls.iter().find(|name| !SAFE_SYSCTLS.contains(&name.as_str()));
+    if let Some(name) = unsafe_one {
+        let message = format!("forbidden sysctl: \"{name}\" not allowlisted");
+        return Some(Refusal { reason: "SysctlForbidden", message });
+    }
+    (!pod.spec.os.is_empty() && pod.spec.os != OS).then(|| Refusal {
+        reason: "PodOSNotSupported",
+        message: "Failed to admit pod as the OS field doesn't match node OS".to_owned(),
+    })
+}
+
 /// The first reason why `node` refuses `pod`, if there is one.
 pub fn refusal<'a>(
     pod: &Pod,
@@ -144,6 +178,9 @@ pub fn refusal<'a>(
     used: Occupancy<'_>,
     ports: impl Iterator<Item = &'a HostPort> + Clone,
 ) -> Option<Refusal> {
+    if let Some(refusal) = setting_refusal(pod) {
+        return Some(refusal);
+    }
     if !fits(pod, &node.allocatable, used)
         && let Some(&shortage) = shortages(pod, node, used).first()
     {

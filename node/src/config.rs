@@ -70,6 +70,8 @@ pub struct KubeletConfig {
     /// Groups of pods with times of their own, in place of the two above
     /// (`shutdownGracePeriodByPodPriority`).
     pub shutdown_by_priority: Arc<[ShutdownGroup]>,
+    /// By how much waits are lengthened at random, so that what waits together does not end together.
+    pub jitter: Jitter,
     /// Whether statuses of pods say all that they say upstream: messages, images, observed
     /// generations. Nothing in a simulation reads that, and some of it costs status writes of its
     /// own, so it is off.
@@ -77,6 +79,15 @@ pub struct KubeletConfig {
     /// Whether the node's status lists its images, which ImageLocality reads. Costs a status
     /// write per change, so it is off.
     pub report_images: ImageReport,
+}
+
+/// By how much of a random share waits are lengthened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jitter {
+    /// By a random one.
+    Random,
+    /// Always by the middle one, so that runs can be compared with others that drew other shares.
+    Middle,
 }
 
 /// Whether a node's status lists its images.
@@ -102,6 +113,7 @@ impl Default for KubeletConfig {
             shutdown_grace: Span::ZERO,
             shutdown_grace_critical: Span::ZERO,
             shutdown_by_priority: Arc::new([]),
+            jitter: Jitter::Random,
             detailed_statuses: false,
             report_images: ImageReport::Off,
         }

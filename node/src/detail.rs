@@ -7,7 +7,7 @@ use seatrial_api::pod::{ContainerState, ContainerStatus, PodConditionType, PodRe
 use seatrial_api::status_detail::{ConditionMessages, ContainerDetail, StatusDetail, Times};
 
 use crate::notes::times;
-use crate::rows::{InstanceState, PodRow};
+use crate::rows::{Flag, InstanceState, PodRow};
 use crate::status::StatusView;
 
 /// What a lost container is said to be.
@@ -34,7 +34,7 @@ pub(crate) fn refresh(view: StatusView<'_>, status: &mut PodStatus) -> bool {
         } else {
             notes.map_or(Vec::new(), |notes| notes.more_ips.clone())
         },
-        conditions: crate::resize::conditions(row),
+        conditions: crate::resize::conditions(row, status.phase),
         messages: messages(row, status),
     };
     put(status, detail)
@@ -86,8 +86,13 @@ fn container(row: &PodRow, index: usize, status: &ContainerStatus) -> ContainerD
             detail.message = ended();
             detail.times = times(instance.state);
         }
-        ContainerState::Waiting { .. } => {
-            detail.message = notes.map_or(CompactString::default(), |notes| notes.waiting.clone());
+        ContainerState::Waiting { reason } => {
+            let why = row.container_extra(index).and_then(|extra| extra.waiting).map(|why| why.as_str());
+            if instance.state == InstanceState::Removed && row.is(Flag::RestartAll)
+                || why == Some(reason.as_str())
+            {
+                detail.message = notes.map_or(CompactString::default(), |notes| notes.waiting.clone());
+            }
             if known {
                 // The instance that has ended is the last one while its successor waits.
                 (detail.last_message, detail.last_times) = (ended(), times(instance.state));

@@ -20,6 +20,12 @@ pub(crate) fn fault(image: &str) -> Option<String> {
     (!sound).then(|| "invalid reference format".to_owned())
 }
 
+/// The name with the tag that counts where neither a tag nor a digest is written.
+pub(crate) fn with_tag(image: &str) -> Option<String> {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    (!name.contains([':', '@'])).then(|| format!("{image}:latest"))
+}
+
 fn is_domain(first: &str) -> bool {
     first.contains(['.', ':']) || first == "localhost" || first.chars().any(char::is_uppercase)
 }

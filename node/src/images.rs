@@ -12,7 +12,7 @@ use crate::backoff::raised;
 use crate::image_names;
 use crate::machine::{Fx, Kubelets};
 use crate::pulls::{Pull, Turn};
-use crate::rows::{InstanceState, Step, WaitReason};
+use crate::rows::{InstanceState, Mark, Step, WaitReason};
 
 /// The longest wait between pulls of an image.
 const PULL_BACK_OFF_MAX: Span = Span::from_secs(300);
@@ -49,7 +49,8 @@ impl Kubelets {
             self.fail_with(slot, index, WaitReason::InvalidImageName, why);
             return Image::Failed;
         }
-        let present = self.nodes[row.node as usize].images.contains(image);
+        let pulled = self.pulled_name(slot, image);
+        let present = self.nodes[row.node as usize].images.contains(pulled);
         match (policy, present) {
             (PullPolicy::Never, false) => {
                 let why =
@@ -78,6 +79,7 @@ impl Kubelets {
         }
         let container = self.next_instance(slot, index);
         let node = self.pods[slot].node;
+        let image = pulled;
         match self.nodes[node as usize].puller.ask(now, (container, image)) {
             Turn::Now => {
                 fx.command(self.node_id(slot), RuntimeCommand::PullImage { container, image });
@@ -93,6 +95,14 @@ impl Kubelets {
                 Image::Failed
             }
         }
+    }
+
+    /// The name by which an image is pulled.
+    ///
+    /// Model: where statuses have no details, it is the one that is written.
+    fn pulled_name(&self, slot: usize, image: Symbol) -> Symbol {
+        let tagged = if self.is_detailed(slot) { image_names::with_tag(image.as_str()) } else { None };
+        tagged.map_or(image, |tagged| Symbol::new(&tagged))
     }
 
     /// Whether the last pull has failed so recently that the next one must wait.
@@ -126,9 +136,21 @@ impl Kubelets {
         let attempt = match instance.state {
             InstanceState::Absent => instance.attempt,
             InstanceState::Removed => 0,
+            _ if self.is_purged(slot, index) => 0,
             _ => instance.attempt.saturating_add(1),
         };
         ContainerId { pod: row.pod.meta.id, index: index as u16, attempt }
+    }
+
+    /// Whether the runtime has forgotten all instances of the container: those of init containers
+    /// are removed when a new sandbox is made, but the first one is started in the same sync.
+    ///
+    /// Model: where statuses have no details, instances are numbered on instead.
+    pub(crate) fn is_purged(&self, slot: usize, index: usize) -> bool {
+        let row = &self.pods[slot];
+        (1..row.first_main()).contains(&index)
+            && row.instances()[index].is(Mark::Stale)
+            && self.is_detailed(slot)
     }
 
     fn pull_failed(&mut self, now: SimTime, slot: usize, index: usize, error: CompactString, fx: &mut Fx) {
@@ -155,7 +177,8 @@ impl Kubelets {
         let node = self.pods[slot].node;
         let Some(image) = self.pods[slot].container(index).map(|container| container.image) else { return };
         let said = self.explanation(slot).text;
-        if ok && self.nodes[node as usize].images.add(image) {
+        let pulled = self.pulled_name(slot, image);
+        if ok && self.nodes[node as usize].images.add(pulled) {
             self.images_changed(now, node, fx);
         }
         let next = self.nodes[node as usize].puller.done(container);

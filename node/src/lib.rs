@@ -9,10 +9,9 @@
 //!   changed meanwhile come with the list at its start), the nodes, ConfigMaps, Secrets and claims;
 //! - carries out its runtime commands and reports; computes heartbeats and leases by itself.
 //!
-//! Left out: static pods and their mirrors, ephemeral containers, resizing in place, restart rules
-//! of single exit codes, messages of waiting states and conditions, pressure of disk and of process
-//! ids, checks of operating system, sysctls, topology and devices, image sizes and garbage
-//! collection, hooks of sidecars before their turn to stop.
+//! Left out: pressure of disk and of process ids, checks of topology and devices, image sizes and
+//! garbage collection. What nothing in a simulation reads is written only where a kubelet's settings
+//! ask for it ([`KubeletConfig::detailed_statuses`]): messages, observed generations, images.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -186,6 +186,7 @@ impl Kubelets {
         let row = &mut self.pods[slot];
         row.notice();
         let kept = [
+            Flag::KnownInitialized,
             Flag::SandboxReady,
             Flag::SandboxLost,
             Flag::SandboxMade,

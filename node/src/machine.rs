@@ -17,6 +17,7 @@ use crate::names::Names;
 use crate::objects::Objects;
 use crate::rows::{Flag, PodRow};
 use crate::statics::StaticPod;
+use crate::status::is_initialized;
 use crate::table::{NodeRow, Power};
 
 /// A timer of the kubelets. Those of an earlier life of a kubelet, and those that were replaced by
@@ -81,6 +82,11 @@ pub enum Timer {
     },
     /// A pod is due in its worker's queue.
     Sync {
+        /// The pod's row in the store.
+        pod: u32,
+    },
+    /// The runtime was listed for one pod.
+    Listed {
         /// The pod's row in the store.
         pod: u32,
     },
@@ -204,7 +210,8 @@ impl Kubelets {
     pub(crate) fn insert_pod(&mut self, pod: Arc<Pod>, node: u32) -> usize {
         let id = pod.meta.id;
         let status = pod.status.clone();
-        let row = PodRow::new(pod, node);
+        let mut row = PodRow::new(pod, node);
+        row.put(Flag::KnownInitialized, row.first_main() > 0 && is_initialized(&row.pod));
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.pods[slot as usize] = row;
@@ -325,6 +332,7 @@ impl Kubelets {
             | Timer::Images { .. }
             | Timer::Register { .. } => {}
             Timer::Sync { pod } => self.requeue_due(now, pod, fx),
+            Timer::Listed { pod } => self.listed(now, pod, fx),
             Timer::Volumes { pod } => self.volumes_due(now, pod, fx),
             Timer::Deadline { pod } => self.deadline_due(now, pod, fx),
             Timer::Probe { pod, index, kind } => self.probe_due(now, pod, index, kind, fx),
@@ -348,7 +356,7 @@ impl Kubelets {
             }
             RuntimeReport::ContainerNotCreated { container } => self.not_created(now, container, fx),
             RuntimeReport::PostStartDone { container, ok } => self.post_start_done(now, container, ok, fx),
-            RuntimeReport::PreStopDone { container, ok } => self.pre_stop_done(container, ok, fx),
+            RuntimeReport::PreStopDone { container, ok } => self.pre_stop_done(now, container, ok, fx),
             RuntimeReport::ContainerExited { container, exit_code, oom_killed } => {
                 self.container_exited(now, container, exit_code, oom_killed, fx);
             }

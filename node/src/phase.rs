@@ -19,6 +19,9 @@ pub struct PhaseView<'a> {
     pub main_started: bool,
 }
 
+/// The reason of what was removed so that all containers begin anew.
+const REMOVED: &str = "RestartingAllContainers";
+
 /// How many containers are in which state.
 #[derive(Default)]
 struct Count {
@@ -36,7 +39,10 @@ struct Count {
 fn exit_code(status: &ContainerStatus) -> Option<i32> {
     match status.state {
         ContainerState::Terminated { exit_code, .. } => Some(exit_code),
-        ContainerState::Waiting { .. } => status.last.map(|last| last.exit_code),
+        // What was removed so that all begin anew has no end that counts.
+        ContainerState::Waiting { .. } => {
+            status.last.filter(|last| last.reason != REMOVED).map(|last| last.exit_code)
+        }
         ContainerState::Running { .. } => None,
     }
 }

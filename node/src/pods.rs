@@ -13,6 +13,7 @@ use crate::admission::{
 use crate::machine::{Fx, Kubelets};
 use crate::preemption::is_critical;
 use crate::rows::{Flag, Mark, Stage, Step};
+use crate::status::{Outlook, is_initialized};
 use crate::table::Power;
 
 /// The grace of pods whose object is gone.
@@ -126,6 +127,10 @@ impl Kubelets {
         let node = row.node;
         let begins_to_leave = pod.meta.is_deleting() && !before.meta.is_deleting();
         let respecified = !Arc::ptr_eq(&before.spec, &pod.spec);
+        let is_told = respecified || begins_to_leave || !before.meta.labels.same_allocation(&pod.meta.labels);
+        if is_told && row.first_main() > 0 {
+            row.put(Flag::KnownInitialized, is_initialized(pod));
+        }
         if respecified {
             self.mark_outdated(slot, &before);
             self.resources_changed(now, slot, &before, fx);
@@ -138,6 +143,10 @@ impl Kubelets {
         if is_news && self.differs(slot) {
             self.check_soon(now, node, pod.meta.id, fx);
         }
+        if self.pods[slot].is(Flag::Rejected) && respecified && self.is_detailed(slot) {
+            // A pod that has ended elsewhere, or was refused, is finished once it is changed.
+            self.publish(now, slot, Outlook::Final, fx);
+        }
         if begins_to_leave {
             match self.pods[slot].stage {
                 Stage::Finished => self.attend_soon(now, slot, fx),
@@ -145,10 +154,7 @@ impl Kubelets {
                     self.request_termination(now, slot, fx)
                 }
             }
-        } else if respecified
-            || !before.meta.labels.same_allocation(&pod.meta.labels)
-            || crate::gates::differ(&before, pod)
-        {
+        } else if is_told || crate::gates::differ(&before, pod) {
             self.trigger(now, slot, fx);
         }
     }

@@ -71,6 +71,10 @@ pub(crate) struct ProbeWorker {
     grid: Grid,
     /// How often the probe under way could not be carried out.
     pub tries: u8,
+    /// Whether one more is asked for.
+    again: bool,
+    /// Until when it sleeps, if it began when its kubelet did.
+    awake_at: SimTime,
     /// The tick that it waits for; the one of the last probe otherwise.
     pub due: SimTime,
 }
@@ -96,6 +100,8 @@ impl ProbeWorker {
             grid: Grid::new(anchor, period(probe)),
             due: anchor,
             tries: 0,
+            again: false,
+            awake_at: anchor,
         }
     }
 
@@ -110,12 +116,18 @@ impl ProbeWorker {
     ) -> SimTime {
         let (attempt, started_at) = instance;
         self.attempt = attempt;
-        self.result = ProbeResult::Initial;
+        self.result = match at_once {
+            // What is not known to be ready is not.
+            FirstProbe::AtOnce => ProbeResult::Failure,
+            FirstProbe::AtTick => ProbeResult::Initial,
+        };
         self.activity = Activity::Waiting;
+        self.again = false;
         let delay = Span::from_secs(i64::from(probe.initial_delay_seconds.max(0)));
         let earliest = started_at.truncate_to_second() + delay;
         self.due = match at_once {
             FirstProbe::AtOnce => {
+                let now = now.max(self.awake_at);
                 self.grid = Grid::new(now, period(probe));
                 self.grid.ceil(earliest.max(now))
             }
@@ -123,6 +135,35 @@ impl ProbeWorker {
             FirstProbe::AtTick => self.grid.next(now),
         };
         self.due
+    }
+
+    /// A probe is asked for besides the ticks, which follow it from now on. Returns when it takes
+    /// place, unless one is under way, which is then followed by another.
+    pub(crate) fn once_more(&mut self, now: SimTime, probe: &Probe, started_at: SimTime) -> Option<SimTime> {
+        match self.activity {
+            Activity::Probing => {
+                self.again = true;
+                None
+            }
+            Activity::Waiting => {
+                let delay = Span::from_secs(i64::from(probe.initial_delay_seconds.max(0)));
+                let earliest = started_at.truncate_to_second() + delay;
+                let now = now.max(self.awake_at);
+                self.grid = Grid::new(now, period(probe));
+                self.due = self.grid.ceil(earliest.max(now));
+                Some(self.due)
+            }
+            Activity::Off | Activity::Counting | Activity::Settled => None,
+        }
+    }
+
+    /// The next tick, or this instant if one more probe is asked for.
+    fn next(&mut self, now: SimTime, probe: &Probe) -> SimTime {
+        if std::mem::take(&mut self.again) {
+            self.grid = Grid::new(now, period(probe));
+            return now;
+        }
+        self.grid.next(now)
     }
 
     /// Counts the outcome of a probe at `now`.
@@ -139,7 +180,7 @@ impl ProbeWorker {
         let missing = threshold(probe, success) - self.run;
         if missing > 0 {
             self.activity = if steady { Activity::Counting } else { Activity::Waiting };
-            let next = self.grid.next(now);
+            let next = self.next(now, probe);
             self.due = if steady { next + period(probe).times(i64::from(missing - 1)) } else { next };
             return Counted { changed: false, next: Some(self.due) };
         }
@@ -157,14 +198,14 @@ impl ProbeWorker {
             return Counted { changed, next: None };
         }
         self.activity = Activity::Waiting;
-        self.due = self.grid.next(now);
+        self.due = self.next(now, probe);
         Counted { changed, next: Some(self.due) }
     }
 
     /// Waits for the next tick, which is returned.
-    pub(crate) fn wait(&mut self, now: SimTime) -> SimTime {
+    pub(crate) fn wait(&mut self, now: SimTime, probe: &Probe) -> SimTime {
         self.activity = Activity::Waiting;
-        self.due = self.grid.next(now);
+        self.due = self.next(now, probe);
         self.due
     }
 
@@ -257,20 +298,34 @@ mod tests {
     fn a_failure_counts_when_it_has_lasted() {
         let probe = probe();
         let mut worker = ProbeWorker::new(SimTime::ZERO, &probe);
-        worker.begin(SimTime::ZERO, &probe, (0, SimTime::ZERO), FirstProbe::AtOnce);
+        worker.begin(SimTime::ZERO, &probe, (0, SimTime::ZERO), FirstProbe::AtTick);
         for (second, result) in
             [(0, ProbeResult::Initial), (10, ProbeResult::Initial), (20, ProbeResult::Failure)]
         {
-            worker.count(SimTime::from_secs(second), &probe, ProbeKind::Readiness, FAIL);
+            worker.count(SimTime::from_secs(second), &probe, ProbeKind::Liveness, FAIL);
             assert_eq!(worker.result, result);
         }
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_ready_is_not_and_is_probed_once_more_when_asked_for() {
+        let probe = probe();
+        let mut worker = ProbeWorker::new(SimTime::ZERO, &probe);
+        worker.begin(SimTime::ZERO, &probe, (0, SimTime::ZERO), FirstProbe::AtOnce);
+        assert_eq!(worker.result, ProbeResult::Failure);
+        let now = SimTime::from_secs(3);
+        assert_eq!(worker.once_more(now, &probe, SimTime::ZERO), Some(now));
+        worker.activity = Activity::Probing;
+        assert_eq!(worker.once_more(now, &probe, SimTime::ZERO), None, "after the one under way");
+        let counted = worker.count(now, &probe, ProbeKind::Readiness, FAIL);
+        assert_eq!(counted, Counted { changed: false, next: Some(now) });
     }
 
     #[test]
     fn a_lasting_failure_takes_effect_at_the_tick_of_the_threshold_without_probes_between() {
         let probe = probe();
         let mut worker = ProbeWorker::new(SimTime::ZERO, &probe);
-        worker.begin(SimTime::ZERO, &probe, (0, SimTime::ZERO), FirstProbe::AtOnce);
+        worker.begin(SimTime::ZERO, &probe, (0, SimTime::ZERO), FirstProbe::AtTick);
         let steady = Outcome { success: false, steady: true };
         let counted = worker.count(SimTime::ZERO, &probe, ProbeKind::Liveness, steady);
         assert_eq!(counted, Counted { changed: false, next: Some(SimTime::from_secs(20)) });

@@ -78,12 +78,23 @@ impl Kubelets {
             worker.activity = Activity::Off;
         }
         let settled = worker.attempt == instance.attempt && worker.activity != Activity::Off;
+        if settled && has_turn && kind == ProbeKind::Readiness && worker.result != ProbeResult::Success {
+            // A container that is not ready is probed once more whenever its status is computed.
+            if let Some(due) = worker.once_more(now, &probe, instance.started_at) {
+                fx.timer(due, Timer::Probe { pod, index: index as u16, kind });
+            }
+            return;
+        }
         let done = worker.attempt == instance.attempt && worker.result != ProbeResult::Initial;
         if settled || done || !has_turn {
             return;
         }
         let first = if kind == ProbeKind::Readiness { FirstProbe::AtOnce } else { FirstProbe::AtTick };
         let due = worker.begin(now, &probe, (instance.attempt, instance.started_at), first);
+        if kind == ProbeKind::Readiness && instance.is(Mark::Ready) {
+            // It was ready before its kubelet restarted, and is until a probe says otherwise.
+            worker.result = ProbeResult::Success;
+        }
         fx.timer(due, Timer::Probe { pod, index: index as u16, kind });
     }
 
@@ -153,7 +164,9 @@ impl Kubelets {
         let index = usize::from(container.index);
         let (object, said) = (self.pod_ref(slot), self.explanation(slot).text);
         let node = self.node_id(slot);
-        let Some(worker) = worker(&mut self.pods[slot], index, kind) else { return };
+        let row = &mut self.pods[slot];
+        let probe = row.container(index).and_then(|container| probe_of(container, kind)).cloned();
+        let (Some(probe), Some(worker)) = (probe, worker(row, index, kind)) else { return };
         if worker.activity != Activity::Probing || worker.attempt != container.attempt {
             return;
         }
@@ -162,7 +175,7 @@ impl Kubelets {
             fx.command(node, RuntimeCommand::Probe { container, kind });
             return;
         }
-        let due = worker.wait(now);
+        let due = worker.wait(now, &probe);
         fx.timer(due, Timer::Probe { pod: container.pod, index: container.index, kind });
         fx.decide_for(object, index, Severity::Warning, "Unhealthy", || {
             format!("{} probe errored and resulted in unknown state: {said}", name_of(kind))

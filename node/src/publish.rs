@@ -61,7 +61,7 @@ impl Kubelets {
         row.unset(Flag::Queued);
         let pod = row.pod.meta.id;
         let node = row.node;
-        let request = if row.is(Flag::Gone) {
+        let request = if row.is(Flag::Gone) && !row.is(Flag::Static) {
             return false;
         } else if row.is(Flag::Unsent) {
             let target = if row.is(Flag::Static) { self.mirror_of(slot) } else { Some(pod) };
@@ -191,8 +191,10 @@ fn hold_back_reason(status: &mut PodStatus, theirs: &PodStatus) {
 /// held back until nothing of the pod runs any more.
 fn merged(row: &PodRow, status: &PodStatus) -> PodStatus {
     let mut status = status.clone();
-    let held =
-        status.phase.is_terminal() && row.stage < Stage::Terminated && !row.pod.status.phase.is_terminal();
+    let held = !row.is(Flag::Static)
+        && status.phase.is_terminal()
+        && row.stage < Stage::Terminated
+        && !row.pod.status.phase.is_terminal();
     if held {
         status.phase = if row.is(Flag::SentRunning) { PodPhase::Running } else { row.pod.status.phase };
         hold_back_reason(&mut status, &row.pod.status);

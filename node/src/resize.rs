@@ -6,7 +6,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use seatrial_api::container::Container;
 use seatrial_api::machine::Severity;
-use seatrial_api::pod::{ConditionStatus, Pod, PodSpec};
+use seatrial_api::pod::{ConditionStatus, Pod, PodPhase, PodSpec};
 use seatrial_api::resources::{ResourceList, Resources};
 use seatrial_api::runtime::{ContainerId, RuntimeCommand};
 use seatrial_api::status_detail::{ContainerAllocation, OtherCondition};
@@ -89,7 +89,7 @@ impl PodRow {
 }
 
 /// The conditions that tell of a change of resources, and of containers that all begin anew.
-pub(crate) fn conditions(row: &PodRow) -> Vec<OtherCondition> {
+pub(crate) fn conditions(row: &PodRow, phase: PodPhase) -> Vec<OtherCondition> {
     let condition = |kind: &str, status, reason: &str, message: &str| OtherCondition {
         kind: Symbol::new(kind),
         status,
@@ -105,7 +105,7 @@ pub(crate) fn conditions(row: &PodRow) -> Vec<OtherCondition> {
             conditions.push(condition("PodResizeInProgress", ConditionStatus::True, "", ""));
         }
     }
-    conditions.extend(crate::restart_all::condition(row));
+    conditions.extend(crate::restart_all::condition(row, phase));
     conditions
 }
 
@@ -116,7 +116,8 @@ fn differ(a: &PodSpec, b: &PodSpec) -> bool {
 }
 
 fn all_resources(spec: &PodSpec) -> Vec<(ResourceList, ResourceList)> {
-    spec.all_containers().map(|one| (one.requests.clone(), one.limits.clone())).collect()
+    let all = spec.init_containers.iter().chain(&spec.containers);
+    all.map(|one| (one.requests.clone(), one.limits.clone())).collect()
 }
 
 impl Kubelets {
@@ -259,12 +260,16 @@ impl Kubelets {
             }
             sandbox(fx, after);
         }
+        let mut acted = false;
         for (index, (actual, wanted)) in resize.actual.iter_mut().zip(wanted).enumerate() {
-            if attempts.get(index).copied().flatten().is_some() {
+            if attempts.get(index).copied().flatten().is_some() && *actual != wanted {
                 *actual = wanted;
+                acted = true;
             }
         }
-        row.set(Flag::Acted);
+        if acted {
+            row.set(Flag::Acted);
+        }
     }
 }
 

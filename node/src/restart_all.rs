@@ -2,7 +2,7 @@
 //! `kuberuntime_manager.go`, `RestartAllContainers`).
 
 use seatrial_api::container::{Container, RuleAction};
-use seatrial_api::pod::ConditionStatus;
+use seatrial_api::pod::{ConditionStatus, PodPhase};
 use seatrial_api::status_detail::{OtherCondition, Times};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::SimTime;
@@ -35,16 +35,21 @@ pub(crate) fn is_asked_for(row: &PodRow) -> bool {
 }
 
 /// The condition of pods that have such a rule.
-pub(crate) fn condition(row: &PodRow) -> Option<OtherCondition> {
+pub(crate) fn condition(row: &PodRow, phase: PodPhase) -> Option<OtherCondition> {
     if !row.pod.spec.all_containers().any(has_rule) {
         return None;
     }
     let restarting = is_asked_for(row);
+    let ended = match phase {
+        PodPhase::Succeeded => Some("PodCompleted"),
+        PodPhase::Failed => Some("PodFailed"),
+        _ => None,
+    };
     let text = |text: &'static str| if restarting { text } else { "" };
     Some(OtherCondition {
         kind: Symbol::new(ALL_CONTAINERS_RESTARTING),
         status: if restarting { ConditionStatus::True } else { ConditionStatus::False },
-        reason: Symbol::new(text("RestartAllContainersStarted")),
+        reason: Symbol::new(ended.unwrap_or_else(|| text("RestartAllContainersStarted"))),
         message: text("container exited with restart policy rule").into(),
     })
 }
@@ -72,18 +77,22 @@ impl Kubelets {
         }
         let detailed = self.is_detailed(slot);
         let row = &mut self.pods[slot];
-        row.unset(Flag::RestartAll);
+        let first_main = row.first_main();
         for index in 0..row.instances().len() {
             let instance = &mut row.instances_mut()[index];
             if instance.state == InstanceState::Absent {
                 continue;
             }
-            let attempts = instance.attempt.saturating_add(1);
-            instance.attempt = 0;
-            instance.end(now, REMOVED_CODE, InstanceState::Removed);
+            let was_done = index < first_main && instance.state == InstanceState::Completed;
             for mark in [Mark::Unseen, Mark::Started, Mark::Ready, Mark::Outdated] {
                 instance.unmark(mark);
             }
+            if was_done {
+                instance.mark(Mark::Ready);
+            }
+            let attempts = instance.attempt.saturating_add(1);
+            instance.attempt = 0;
+            instance.end(now, REMOVED_CODE, InstanceState::Removed);
             let extra = row.container_extra_mut(index);
             extra.restarts_before = extra.restarts_before.saturating_add(attempts);
             (extra.restart, extra.waiting) = (None, None);

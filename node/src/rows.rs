@@ -223,6 +223,10 @@ pub(crate) enum Flag {
     Static = 1 << 23,
     /// All of its containers are to begin anew.
     RestartAll = 1 << 24,
+    /// The node's next listing shows something that was started.
+    News = 1 << 25,
+    /// It was initialized in the version that the worker was told of last.
+    KnownInitialized = 1 << 26,
 }
 
 /// The hot row of a pod.
@@ -270,6 +274,8 @@ pub(crate) struct PodExtra {
     pub kill_started_at: SimTime,
     /// The grace of the stop under way.
     pub kill_grace: Span,
+    /// The containers whose hooks before the stop are awaited, a bit for each of the first 64.
+    pub hooks: u64,
     /// How often a volume could not be mounted in a row.
     pub mount_failures: u32,
     /// Its volumes.

@@ -213,6 +213,12 @@ impl Kubelets {
             return;
         }
         self.keep_last(slot, index);
+        if self.is_purged(slot, index) {
+            let row = &mut self.pods[slot];
+            let attempts = row.instances()[index].attempt.saturating_add(1);
+            let extra = row.container_extra_mut(index);
+            extra.restarts_before = extra.restarts_before.saturating_add(attempts);
+        }
         if unheard {
             // The kubelet will find it when it is back.
             let instance = &mut self.pods[slot].instances_mut()[index];
@@ -362,6 +368,9 @@ impl Kubelets {
     pub(crate) fn post_start_stopped(&mut self, now: SimTime, slot: usize, index: usize, fx: &mut Fx) {
         self.fail(slot, index, WaitReason::PostStartHookError);
         self.start_next(now, slot, fx);
+        // That it has ended is news at the node's next listing.
+        self.pods[slot].set(Flag::News);
+        self.await_relist(now, slot, fx);
         self.advance(now, slot, fx);
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct StaticPod {
     making: bool,
     /// Whether the manifest is gone.
     removed: bool,
+    /// Whether housekeeping has seen that, and forgotten its status.
+    orphaned: bool,
 }
 
 /// The pod that a kubelet makes of a manifest in its folder: it has the node in its name, an
@@ -100,7 +102,14 @@ impl Kubelets {
         }
         let mirror =
             self.statics.iter_mut().filter(|one| one.is_named(pod)).find_map(|one| one.mirror.take());
-        self.statics.push(StaticPod { pod: Arc::clone(pod), node, mirror, making: false, removed: false });
+        self.statics.push(StaticPod {
+            pod: Arc::clone(pod),
+            node,
+            mirror,
+            making: false,
+            removed: false,
+            orphaned: false,
+        });
         if self.nodes[node as usize].power == Power::On {
             self.begin_static(now, pod, node, effects);
         }
@@ -166,7 +175,7 @@ impl Kubelets {
     /// The mirror to which the status of a static pod is written.
     pub(crate) fn mirror_of(&self, slot: usize) -> Option<u32> {
         let id = self.pods[slot].pod.meta.id;
-        let one = self.statics.iter().find(|one| one.pod.meta.id == id)?;
+        let one = self.statics.iter().find(|one| one.pod.meta.id == id && !one.orphaned)?;
         one.mirror.as_ref().filter(|mirror| one.is_shown_by(mirror)).map(|mirror| mirror.meta.id)
     }
 
@@ -272,12 +281,12 @@ impl Kubelets {
     pub(crate) fn housekeep(&mut self, now: SimTime, node: u32, fx: &mut Fx) {
         let (mut orphans, mut again) = (Vec::new(), false);
         let slots = &self.pod_slots;
-        self.statics.retain(|one| {
+        self.statics.retain_mut(|one| {
             if one.node != node || !one.removed {
                 return true;
             }
             if slots.get(one.pod.meta.id).is_some() {
-                again = true;
+                (again, one.orphaned) = (true, true);
                 return true;
             }
             orphans.extend(one.mirror.as_ref().map(|mirror| mirror.meta.id));

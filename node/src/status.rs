@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use seatrial_api::container::Container;
 use seatrial_api::pod::{
-    ConditionStatus, ContainerState, ContainerStatus, LastTermination, PodConditionType, PodConditions,
+    ConditionStatus, ContainerState, ContainerStatus, LastTermination, Pod, PodConditionType, PodConditions,
     PodPhase, PodReason, PodSpec, PodStatus, StatusText,
 };
 use seatrial_api::symbol::Symbol;
@@ -85,10 +85,16 @@ fn settle(
 ) -> bool {
     let row = view.row;
     let phase = next_phase(row, outlook, statuses, status.phase);
-    let mut changed = conditions(view, statuses, phase, &mut status.conditions);
+    // A pod that the kubelet stops for others' sake has conditions like any other meanwhile.
+    let shown = if phase == PodPhase::Failed && outlook == Outlook::Open && is_sacrificed(row) {
+        PodPhase::Running
+    } else {
+        phase
+    };
+    let mut changed = conditions(view, statuses, shown, &mut status.conditions);
     // What is neither over nor will go on counts as failed; its conditions stay as they are.
     let phase = match outlook {
-        Outlook::Final if !phase.is_terminal() => PodPhase::Failed,
+        Outlook::Final if !phase.is_terminal() && !row.is(Flag::Static) => PodPhase::Failed,
         Outlook::Open | Outlook::Terminated | Outlook::Final => phase,
     };
     if outlook == Outlook::Final {
@@ -133,6 +139,11 @@ fn forget_reason(status: &mut PodStatus) -> bool {
     true
 }
 
+/// Whether the kubelet itself has decided that the pod fails, for another reason than its deadline.
+fn is_sacrificed(row: &PodRow) -> bool {
+    row.extra.as_ref().is_some_and(|extra| extra.failure.is_some()) && !row.is(Flag::DeadlineExceeded)
+}
+
 /// Whether a text has the reason and the message of a failure.
 fn says(text: &StatusText, failure: &StatusText) -> bool {
     (text.reason, &text.message) == (failure.reason, &failure.message)
@@ -143,6 +154,9 @@ fn next_phase(row: &PodRow, outlook: Outlook, statuses: &[ContainerStatus], befo
     if theirs.is_terminal() {
         return theirs;
     }
+    if row.is(Flag::RestartAll) {
+        return before;
+    }
     let failure = row.extra.as_ref().is_some_and(|extra| extra.failure.is_some());
     if failure && !succeeded_anyway(row, statuses, outlook) {
         return PodPhase::Failed;
@@ -150,7 +164,8 @@ fn next_phase(row: &PodRow, outlook: Outlook, statuses: &[ContainerStatus], befo
     let main = row.instances().get(row.main()).unwrap_or_default();
     let main_started = row.is(Flag::SandboxReady)
         && main.iter().any(|instance| instance.state != InstanceState::Absent && !instance.is(Mark::Stale));
-    let terminated = outlook != Outlook::Open;
+    // A static pod may begin anew.
+    let terminated = outlook != Outlook::Open && !row.is(Flag::Static);
     let phase = phase(PhaseView { spec: &row.pod.spec, statuses, terminated, main_started });
     if before.is_terminal() && !phase.is_terminal() { before } else { phase }
 }
@@ -194,7 +209,10 @@ fn container_status(view: StatusView<'_>, index: usize, container: &Container) -
         let (finished, exit_code) = (instance.finished_at, instance.exit_code);
         let reason = view.names.restarting_all_containers;
         last = Some(LastTermination { finished, exit_code, reason });
-        state = ContainerState::Waiting { reason };
+        let just_now = row.is(Flag::RestartAll);
+        state = ContainerState::Waiting {
+            reason: if just_now { reason } else { default_reason(view.names, spec) },
+        };
     } else if let Some(reason) = waiting
         && !done
         && is_to_start(spec, container, instance, row.is_leaving())
@@ -204,9 +222,10 @@ fn container_status(view: StatusView<'_>, index: usize, container: &Container) -
         }
         state = ContainerState::Waiting { reason: Symbol::new(reason.as_str()) };
     }
-    let running = matches!(state, ContainerState::Running { .. });
+    let running = matches!(state, ContainerState::Running { .. }) && index < row.main().end;
     let started = running && instance.is(Mark::Started);
-    let ready = if regular_init { done } else { started && instance.is(Mark::Ready) };
+    let kept = row.is(Flag::RestartAll) && instance.is(Mark::Ready);
+    let ready = if regular_init { done || kept } else { started && instance.is(Mark::Ready) };
     ContainerStatus {
         name: container.name,
         state,
@@ -233,18 +252,7 @@ fn close(view: StatusView<'_>, statuses: &mut [ContainerStatus]) {
     let first_main = view.row.first_main().min(statuses.len());
     let (init, rest) = statuses.split_at_mut(first_main);
     let main = &mut rest[..view.row.pod.spec.containers.len()];
-    let begun = |status: &ContainerStatus| {
-        status.last.is_some() || !matches!(status.state, ContainerState::Waiting { .. })
-    };
-    // Upstream asks the API server's version, which may be older than what is known here.
-    let theirs = view.row.pod.status.containers.as_deref().unwrap_or_default();
-    let initialized = match theirs.get(..first_main).and_then(|init| init.last()) {
-        _ if first_main == 0 => true,
-        None => false,
-        Some(last) => {
-            theirs[first_main..].iter().any(begun) || last.ready || (last.started && is_sidecar(view))
-        }
-    };
+    let initialized = first_main == 0 || view.row.is(Flag::KnownInitialized);
     let init_begun = init.iter().rposition(begun).map_or(usize::from(!init.is_empty()), |last| last + 1);
     let lost = init[..init_begun].iter_mut().chain(main.iter_mut().filter(|_| initialized));
     for status in lost {
@@ -261,9 +269,18 @@ fn close(view: StatusView<'_>, statuses: &mut [ContainerStatus]) {
     }
 }
 
-/// Whether the last init container is a sidecar.
-fn is_sidecar(view: StatusView<'_>) -> bool {
-    view.row.pod.spec.init_containers.last().is_some_and(Container::is_sidecar)
+fn begun(status: &ContainerStatus) -> bool {
+    status.last.is_some() || !matches!(status.state, ContainerState::Waiting { .. })
+}
+
+/// Whether a version of a pod with init containers says that they are done (upstream
+/// `status_manager.go` hasPodInitialized).
+pub(crate) fn is_initialized(pod: &Pod) -> bool {
+    let first_main = pod.spec.init_containers.len();
+    let theirs = pod.status.containers.as_deref().unwrap_or_default();
+    let sidecar = pod.spec.init_containers.last().is_some_and(Container::is_sidecar);
+    let Some(last) = theirs.get(..first_main).and_then(|init| init.last()) else { return false };
+    theirs[first_main..].iter().any(begun) || last.ready && !sidecar || last.started && sidecar
 }
 
 /// What a probe has found of a container.
@@ -283,6 +300,7 @@ pub(crate) fn note(view: StatusView<'_>, index: usize, finding: Finding, status:
     let Some(list) = &status.containers else { return false };
     let Some(mut one) = list.get(index).copied() else { return false };
     let told = (one.started, one.ready);
+    let only_started = finding == Finding::Started;
     match finding {
         Finding::Started => one.started = true,
         Finding::Ready => one.ready = true,
@@ -294,9 +312,11 @@ pub(crate) fn note(view: StatusView<'_>, index: usize, finding: Finding, status:
     }
     let mut statuses: SmallVec<[ContainerStatus; 2]> = SmallVec::from_slice(list);
     statuses[index] = one;
-    readiness(view, &statuses, status.phase, &mut status.conditions);
+    if !only_started {
+        readiness(view, &statuses, status.phase, &mut status.conditions);
+    }
     status.containers = Some(Arc::from(&statuses[..]));
-    if view.detailed {
+    if view.detailed && !only_started {
         detail::refresh(view, status);
     }
     true

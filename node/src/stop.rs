@@ -1,7 +1,5 @@
 //! Stopping containers and pods (upstream `kuberuntime_container.go`,
 //! `kuberuntime_termination_order.go`).
-//!
-//! Model: a sidecar's hook runs when its turn has come, not together with the main containers'.
 
 use seatrial_api::machine::Severity;
 use seatrial_api::runtime::{ContainerId, ProbeKind, RuntimeCommand};
@@ -45,12 +43,26 @@ impl Kubelets {
                 }
                 if self.is_sidecar(slot, index) {
                     self.announce_stop(slot, index, "", fx);
+                    self.begin_pre_stop(slot, index, grace, fx);
                 } else {
                     self.stop_container(slot, index, grace, "", fx);
                 }
             }
         }
         self.continue_kill(now, slot, fx);
+    }
+
+    /// Hooks of sidecars run together with those of main containers, before their turn to stop.
+    fn begin_pre_stop(&mut self, slot: usize, index: usize, grace: Span, fx: &mut Fx) {
+        let node = self.node_id(slot);
+        let row = &mut self.pods[slot];
+        if grace <= Span::ZERO || row.container(index).is_none_or(|one| one.pre_stop.is_none()) {
+            return;
+        }
+        let attempt = row.instances()[index].attempt;
+        row.extra_mut().hooks |= 1_u64.checked_shl(index as u32).unwrap_or(0);
+        let container = ContainerId { pod: row.pod.meta.id, index: index as u16, attempt };
+        fx.command(node, RuntimeCommand::PreStop { container, grace });
     }
 
     fn is_sidecar(&self, slot: usize, index: usize) -> bool {
@@ -105,6 +117,10 @@ impl Kubelets {
             return;
         }
         if let Some(index) = instances.iter().rposition(|instance| instance.runs()) {
+            let hooks = self.pods[slot].extra.as_ref().map_or(0, |extra| extra.hooks);
+            if hooks & 1_u64.checked_shl(index as u32).unwrap_or(0) != 0 {
+                return;
+            }
             let (started_at, grace) = self.pods[slot]
                 .extra
                 .as_ref()
@@ -208,12 +224,23 @@ impl Kubelets {
     }
 
     /// A hook before a stop has ended.
-    pub(crate) fn pre_stop_done(&mut self, container: ContainerId, ok: bool, fx: &mut Fx) {
+    pub(crate) fn pre_stop_done(&mut self, now: SimTime, container: ContainerId, ok: bool, fx: &mut Fx) {
         let Some(slot) = self.slot(container.pod) else { return };
+        let bit = 1_u64.checked_shl(u32::from(container.index)).unwrap_or(0);
+        let hooks = self.pods[slot].extra.as_mut().map(|extra| &mut extra.hooks);
+        let was_awaited = hooks.is_some_and(|hooks| {
+            let awaited = *hooks & bit != 0;
+            *hooks &= !bit;
+            awaited
+        });
         if !ok {
             let index = usize::from(container.index);
             let object = self.pod_ref(slot);
             fx.decide_for(object, index, Severity::Warning, "FailedPreStopHook", || "PreStopHook failed");
+        }
+        if was_awaited && self.pods[slot].step == Step::Killing {
+            self.continue_kill(now, slot, fx);
+            self.advance(now, slot, fx);
         }
     }
 
@@ -242,6 +269,9 @@ impl Kubelets {
             (false, _) => InstanceState::Error,
         };
         instance.end(now, exit_code, state);
+        if let Some(extra) = &mut row.extra {
+            extra.hooks &= !1_u64.checked_shl(u32::from(container.index)).unwrap_or(0);
+        }
         self.note_end(slot, index);
         let row = &mut self.pods[slot];
         if !listed {

@@ -140,7 +140,6 @@ impl Kubelets {
             });
             self.retry_mount(now, slot, fx);
         } else if !std::mem::replace(&mut wait.mounting, true) {
-            self.pods[slot].extra_mut().mount_failures = 0;
             fx.command(node, RuntimeCommand::MountVolumes { pod });
         }
     }
@@ -290,11 +289,17 @@ impl Kubelets {
         }
         if ok {
             row.set(Flag::Mounted);
+            if let Some(extra) = &mut row.extra {
+                extra.mount_failures = 0;
+            }
             self.act(now, slot, fx);
             self.advance(now, slot, fx);
         } else {
             let object = self.pod_ref(slot);
-            fx.decide(object, Severity::Warning, "FailedMount", || "Unable to attach or mount volumes");
+            let why = self.explanation(slot).text;
+            fx.decide(object, Severity::Warning, "FailedMount", || {
+                if why.is_empty() { "Unable to attach or mount volumes".to_owned() } else { why.to_string() }
+            });
             self.retry_mount(now, slot, fx);
         }
     }

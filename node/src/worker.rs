@@ -9,6 +9,7 @@ use seatrial_api::stream::{Stream, entity_of};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{SimTime, Span};
 
+use crate::config::Jitter;
 use crate::machine::{Fx, Kubelets, Timer};
 use crate::plan::{Plan, plan};
 use crate::rows::{Flag, Stage, Step};
@@ -17,6 +18,11 @@ use crate::table::Power;
 
 /// The message of pods past their deadline.
 const DEADLINE_MESSAGE: &str = "Pod was active on the node longer than the specified deadline";
+
+/// How long it takes to list the runtime for one pod, where that matters.
+///
+/// Model: where statuses have no details, it takes no time.
+const LISTING: Span = Span::from_millis(3);
 
 /// The random stream of a pod's jitter.
 const PURPOSE_JITTER: u64 = 0x6b75_6265_6c65_7402;
@@ -78,6 +84,17 @@ impl Kubelets {
         }
     }
 
+    /// The runtime was listed for one pod, after a sync that has done something.
+    pub(crate) fn listed(&mut self, now: SimTime, pod: u32, fx: &mut Fx) {
+        let Some(slot) = self.slot(pod) else { return };
+        let row = &mut self.pods[slot];
+        if row.step == Step::Idle && row.stage != Stage::Finished {
+            row.set(Flag::Fresh);
+            row.notice();
+            self.advance(now, slot, fx);
+        }
+    }
+
     /// The runtime is listed: ended containers are noticed, and waiting workers go on.
     pub(crate) fn relist(&mut self, now: SimTime, node: u32, fx: &mut Fx) {
         let mut due = std::mem::take(&mut self.due);
@@ -88,10 +105,16 @@ impl Kubelets {
             let Some(slot) = self.slot(pod) else { continue };
             let row = &mut self.pods[slot];
             row.unset(Flag::AwaitsRelist);
-            if row.notice() {
+            let (news, waits) = (row.is(Flag::News), row.is(Flag::Pending));
+            row.unset(Flag::News);
+            if row.notice() || news {
                 row.set(Flag::Pending);
             }
             self.advance(now, slot, fx);
+            if news && waits {
+                // A sync that waited for the listing has begun with it; the news asks for another.
+                self.trigger(now, slot, fx);
+            }
         }
         due.clear();
         self.due = due;
@@ -99,6 +122,7 @@ impl Kubelets {
 
     /// Brings the pod's status up to date and publishes it if it says anything new.
     pub(crate) fn publish(&mut self, now: SimTime, slot: usize, outlook: Outlook, fx: &mut Fx) {
+        self.judge_deadline(now, slot, fx);
         let row = &self.pods[slot];
         let node_ip = self.nodes[row.node as usize].ip;
         let detailed = self.nodes[row.node as usize].config.detailed_statuses;
@@ -147,6 +171,7 @@ impl Kubelets {
         }
         let first = self.statuses[slot].start_time.is_none();
         self.publish(now, slot, Outlook::Open, fx);
+        self.pods[slot].unset(Flag::RestartAll);
         if self.statuses[slot].phase.is_terminal() {
             let row = &mut self.pods[slot];
             row.stage = Stage::Terminating;
@@ -173,6 +198,14 @@ impl Kubelets {
                 self.start_kill(now, slot, fx);
             }
             Plan::Recreate => {
+                if self.pods[slot].is(Flag::SandboxMade) {
+                    fx.decide(
+                        self.pod_ref(slot),
+                        Severity::Normal,
+                        "SandboxChanged",
+                        || "Pod sandbox changed, it will be killed and re-created.",
+                    );
+                }
                 let row = &mut self.pods[slot];
                 row.set(Flag::SyncKill);
                 row.set(Flag::Recreate);
@@ -192,8 +225,17 @@ impl Kubelets {
         }
         if acted && !failed {
             // The runtime is listed for this pod at once.
-            row.set(Flag::Fresh);
-            row.notice();
+            if self.nodes[row.node as usize].config.detailed_statuses {
+                fx.timer(now + LISTING, Timer::Listed { pod: row.pod.meta.id });
+            } else {
+                row.set(Flag::Fresh);
+                row.notice();
+            }
+        }
+        if acted && !failed && row.is(Flag::Probed) {
+            // What a sync has started is news at the node's next listing, which asks for one more.
+            row.set(Flag::News);
+            self.await_relist(now, slot, fx);
         }
         if failed {
             self.requeue(now, slot, fx);
@@ -221,6 +263,9 @@ impl Kubelets {
     pub(crate) fn jittered(&mut self, slot: usize, span: Span) -> Span {
         let seed = self.seed;
         let row = &mut self.pods[slot];
+        if self.nodes[row.node as usize].config.jitter == Jitter::Middle {
+            return span + span.divided_by(4);
+        }
         let name = entity_of(row.pod.meta.namespace, &row.pod.meta.name);
         let extra = row.extra_mut();
         extra.draws += 1;
@@ -252,7 +297,9 @@ impl Kubelets {
     }
 
     fn begin_terminating(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
-        if !self.statuses[slot].phase.is_terminal() {
+        if self.statuses[slot].phase.is_terminal() {
+            self.judge_deadline(now, slot, fx);
+        } else {
             self.publish(now, slot, Outlook::Open, fx);
         }
         self.stop_liveness(slot);
@@ -267,7 +314,8 @@ impl Kubelets {
         row.last_sync = now;
         row.notice();
         let unknown = row.instances().iter().any(|instance| !instance.has_ended());
-        if row.is_leaving() || unknown {
+        let detailed = self.nodes[row.node as usize].config.detailed_statuses;
+        if row.is_leaving() || unknown || detailed {
             row.set(Flag::Pending);
         }
         self.release(slot);
@@ -316,15 +364,30 @@ impl Kubelets {
     /// A pod has been active for longer than it may.
     pub(crate) fn deadline_due(&mut self, now: SimTime, pod: u32, fx: &mut Fx) {
         let Some(slot) = self.slot(pod) else { return };
+        if self.pods[slot].stage == Stage::Sync && self.is_past_deadline(now, slot) {
+            self.trigger(now, slot, fx);
+        }
+    }
+
+    fn is_past_deadline(&self, now: SimTime, slot: usize) -> bool {
+        let Some(seconds) = self.pods[slot].pod.spec.active_deadline_seconds else { return false };
+        self.statuses[slot].start_time.is_some_and(|start| now - start >= Span::from_secs(seconds))
+    }
+
+    /// A pod that has been active for longer than it may has failed. That is judged, and told, each
+    /// time that its status is computed.
+    fn judge_deadline(&mut self, now: SimTime, slot: usize, fx: &mut Fx) {
+        if !self.is_past_deadline(now, slot) {
+            return;
+        }
         let row = &mut self.pods[slot];
-        if row.stage != Stage::Sync || row.is(Flag::DeadlineExceeded) {
+        // What has ended before stays as it has ended.
+        if row.pod.status.phase.is_terminal() && !row.is(Flag::DeadlineExceeded) {
             return;
         }
         row.set(Flag::DeadlineExceeded);
         row.extra_mut().failure = Some(failure("DeadlineExceeded", DEADLINE_MESSAGE));
-        let object = self.pod_ref(slot);
-        fx.decide(object, Severity::Normal, "DeadlineExceeded", || DEADLINE_MESSAGE);
-        self.trigger(now, slot, fx);
+        fx.decide(self.pod_ref(slot), Severity::Normal, "DeadlineExceeded", || DEADLINE_MESSAGE);
     }
 
     /// The kubelet itself has decided that the pod fails: it is stopped, with this grace if it is

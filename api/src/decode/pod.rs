@@ -199,7 +199,7 @@ pub(super) fn spec(reader: &Reader<'_>) -> PodSpec {
         subdomain: label(reader, "subdomain"),
         readiness_gates: reader.list("readinessGates", |gate| gate.required_symbol("conditionType")).into(),
         runtime_class: reader.symbol("runtimeClassName"),
-        os: reader.object("os", |os| os.symbol("name")).unwrap_or(Symbol::empty()),
+        os: reader.object("os", |os| os.symbol("name")).unwrap_or_default(),
         sysctls: sysctls.into(),
         ..PodSpec::new(renamed_mounts(reader, containers).into_vec())
     };

@@ -70,11 +70,10 @@ impl ApiServer {
             if !quicker && object.meta().finalizers() == stored.meta().finalizers() {
                 return Ok(stored);
             }
-            if under_way.is_none() && has_generation(object.kind()) {
-                object.meta_mut().generation += 1;
-            }
+            raise_generation(&mut object, under_way);
             return Ok(self.replace(object, events));
         }
+        raise_generation(&mut object, under_way);
         // Watchers of pods see the deletion as an update before they see the removal.
         let last = if object.kind() == Kind::Pod && quicker { self.replace(object, events) } else { object };
         Ok(self.remove(last, events))
@@ -100,13 +99,20 @@ impl ApiServer {
     }
 }
 
+/// The beginning of a deletion is a change of what is wanted.
+fn raise_generation(object: &mut Object, under_way: Option<Deletion>) {
+    if under_way.is_none() && has_generation(object.kind()) {
+        object.meta_mut().generation += 1;
+    }
+}
+
 /// A deletion with this grace, which counts from when the deletion under way began. If that time is
 /// over, the shortest grace there is is left (upstream `registry/rest/delete.go`).
 fn shortened(now: SimTime, under_way: Option<Deletion>, grace_seconds: u32) -> Deletion {
     let span = |seconds: u32| Span::from_secs(i64::from(seconds));
     let began = under_way.map_or(now, |deletion| deletion.at - span(deletion.grace_seconds));
     let at = began + span(grace_seconds);
-    let is_over = under_way.is_some() && grace_seconds > 0 && at < now;
+    let is_over = under_way.is_some() && grace_seconds > 0 && at <= now;
     Deletion { at, grace_seconds: if is_over { 1 } else { grace_seconds } }
 }
 

@@ -6,7 +6,9 @@ use super::ApiServer;
 use crate::meta::OwnerRef;
 use crate::node::Node;
 use crate::object::{Kind, Object, ObjectRef};
-use crate::pod::{ConditionStatus, Pod, PodConditionType, PodSpec, PodStatus, PodTemplate, StatusText};
+use crate::pod::{
+    ConditionStatus, Pod, PodConditionType, PodPhase, PodSpec, PodStatus, PodTemplate, StatusText,
+};
 use crate::request::{ApiError, ErrorReason, Patch, Reply, WatchEvent, merge_labels};
 use crate::scheduling::Taint;
 use crate::symbol::Symbol;
@@ -147,7 +149,13 @@ fn text_of(pod: &mut Pod) -> &mut StatusText {
 /// DisruptionTarget that the kubelet does not mention, the nomination, and a terminal phase.
 fn merge_kubelet_status(stored: &mut PodStatus, mut status: PodStatus) {
     let scheduled = stored.conditions.get(PodConditionType::PodScheduled);
-    if scheduled.status != ConditionStatus::Absent {
+    // A pod that was refused keeps none.
+    let without = |kind| status.conditions.get(kind).status == ConditionStatus::Absent;
+    let refused = status.phase == PodPhase::Failed
+        && without(PodConditionType::Ready)
+        && without(PodConditionType::PodScheduled)
+        && status.containers.is_none();
+    if scheduled.status != ConditionStatus::Absent && !refused {
         status.conditions.set(
             PodConditionType::PodScheduled,
             scheduled.status,

@@ -5,6 +5,8 @@
 mod compare;
 mod facts;
 mod play;
+#[cfg(test)]
+mod tests;
 
 use std::sync::OnceLock;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use seatrial_api::machine::Effects;
 use seatrial_api::object::{Kind, Object, ObjectRef};
+use seatrial_api::pod::{Pod, PodSpec};
 use seatrial_api::request::{ApiError, DeleteOptions, ErrorReason, Patch, Reply, Request};
 use seatrial_api::symbol::Symbol;
 use seatrial_api::version::KubernetesVersion;
@@ -11,10 +12,10 @@ use seatrial_node::static_pod;
 use serde_json::{Value, json};
 
 use super::merge::{self, PatchType};
-use super::{Event, KUBELET_START, NODE, Play, decode, setup};
+use super::{Event, KUBELET_START, KUBELET_STOP, NODE, Play, decode, setup};
 
 /// The first row of static pods, which the store does not know.
-const STATIC_ROWS: u32 = 1 << 31;
+pub(super) const STATIC_ROWS: u32 = 1 << 31;
 
 /// Says why an action cannot be done, if it cannot.
 pub(super) fn check(action: &Value, version: KubernetesVersion) -> Result<(), String> {
@@ -63,7 +64,7 @@ impl Play<'_> {
             self.remove_static(name);
         }
         if !action["kubelet_stop"].is_null() {
-            self.stop_kubelet();
+            self.calendar.push(self.now + KUBELET_STOP, Event::KubeletStops);
         }
         if !action["reboot"].is_null() {
             self.reboot();
@@ -106,7 +107,7 @@ impl Play<'_> {
         reply
     }
 
-    fn pod(&self, name: &str) -> Result<Arc<seatrial_api::pod::Pod>, ApiError> {
+    fn pod(&self, name: &str) -> Result<Arc<Pod>, ApiError> {
         let found = self.server.find(Kind::Pod, setup::namespace(self.scenario), name);
         match found {
             Some(Object::Pod(pod)) => Ok(Arc::clone(pod)),
@@ -153,9 +154,7 @@ impl Play<'_> {
         let mut manifest = self.manifests.get(&pod.meta.id).cloned().unwrap_or_default();
         merge::defaults(&mut manifest, &pod);
         merge::patch(&mut manifest, body, kind);
-        let Object::Pod(next) = self.object(&manifest)? else {
-            return Err(ApiError::new(ErrorReason::BadRequest, "the patch makes something else of a pod"));
-        };
+        let next = self.patched(&manifest)?;
         if sub == "resize" {
             self.fits_the_node(&next, &name)?;
         }
@@ -172,8 +171,30 @@ impl Play<'_> {
         self.serve(Request::patch_pod(pod.meta.id, Patch::All(patches)))
     }
 
+    /// The pod that a patched manifest describes. Ephemeral containers have no place in a manifest
+    /// that is created, so they are read like main containers.
+    fn patched(&self, manifest: &Value) -> Result<Arc<Pod>, ApiError> {
+        let mut plain = manifest.clone();
+        let ephemeral = plain["spec"]["ephemeralContainers"].take();
+        if let Some(spec) = plain["spec"].as_object_mut() {
+            spec.remove("ephemeralContainers");
+        }
+        let of = |manifest: &Value| match self.object(manifest)? {
+            Object::Pod(pod) => Ok(pod),
+            _ => Err(ApiError::new(ErrorReason::BadRequest, "the patch makes something else of a pod")),
+        };
+        let pod = of(&plain)?;
+        if ephemeral.is_null() {
+            return Ok(pod);
+        }
+        plain["spec"]["containers"] = ephemeral;
+        let mut spec = PodSpec::clone(&pod.spec);
+        spec.ephemeral_containers = of(&plain)?.spec.containers.clone();
+        Ok(Arc::new(Pod { spec: Arc::new(spec), ..Pod::clone(&pod) }))
+    }
+
     /// A resize beyond what the node has is refused (upstream `PodResizeValidator`).
-    fn fits_the_node(&self, pod: &seatrial_api::pod::Pod, name: &str) -> Result<(), ApiError> {
+    fn fits_the_node(&self, pod: &Pod, name: &str) -> Result<(), ApiError> {
         let Some(Object::Node(node)) = self.server.get(ObjectRef { kind: Kind::Node, id: self.node }) else {
             return Ok(());
         };
@@ -192,13 +213,13 @@ impl Play<'_> {
     }
 
     /// A patch of the status: conditions of other owners.
-    fn patch_conditions(&mut self, pod: &seatrial_api::pod::Pod, body: &Value) -> Reply {
+    fn patch_conditions(&mut self, pod: &Pod, body: &Value) -> Reply {
         let conditions = body["status"]["conditions"].as_array().into_iter().flatten();
         let patches = conditions.map(|condition| Patch::Gate(merge::condition(condition))).collect();
         self.serve(Request::patch_pod(pod.meta.id, Patch::All(patches)))
     }
 
-    fn stop_kubelet(&mut self) {
+    pub(super) fn stop_kubelet(&mut self) {
         self.kubelets.stop_kubelet(NODE.into());
         self.cancel_stops();
         self.runtime.is_heard = false;

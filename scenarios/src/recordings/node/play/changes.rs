@@ -17,7 +17,7 @@ impl Play<'_> {
             self.told.remove(&id);
             return self.record(json!({"v": "deleted", "o": o}));
         }
-        let fields = tell(pod, &self.runtime);
+        let fields = tell(pod, self.runtime_row(pod), &self.runtime);
         match self.told.insert(id, fields.clone()) {
             None => self.record(json!({"v": "added", "o": o, "set": fields})),
             Some(before) => {
@@ -27,6 +27,13 @@ impl Play<'_> {
                 }
             }
         }
+    }
+
+    /// The row by which the runtime knows a pod: a mirror shows the newest static pod of its name.
+    fn runtime_row(&self, pod: &Pod) -> u32 {
+        let statics = self.names.range(super::actions::STATIC_ROWS..);
+        let shown = statics.rev().find(|(_, name)| **name == pod.meta.name.as_str());
+        shown.map_or(pod.meta.id, |(row, _)| *row)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Events, as the kubelet's client sends them: equal ones are counted in one object, and of one
-//! pod's events only so many get through (upstream `client-go/tools/record/events_cache.go`).
+//! Events, as the kubelet's client sends them: equal ones are counted in one object, and of those of
+//! one reason about one container only so many get through (upstream `client-go/tools/record/events_cache.go`).
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Play;
 
-/// So many events about an object get through at once, one more in each period.
+/// So many events of a reason get through at once, one more in each period.
 const BURST: i64 = 25;
 const REFILL_NANOS: i64 = 300 * NANOS_PER_SECOND;
 
@@ -23,15 +23,16 @@ type Key = (u32, &'static str, &'static str, String, String);
 pub(super) struct Events {
     /// The number and the count of the object of each event.
     objects: BTreeMap<Key, (u64, u64)>,
-    /// When the bucket of each pod would be full again, in nanoseconds.
-    full_at: BTreeMap<u32, i64>,
+    /// When the bucket of each reason would be full again, in nanoseconds.
+    full_at: BTreeMap<(u32, &'static str, Option<u16>), i64>,
 }
 
 impl Events {
-    /// Whether an event about this pod gets through.
-    fn passes(&mut self, pod: u32, now: SimTime) -> bool {
+    /// Whether an event gets through.
+    fn passes(&mut self, decision: &Decision, now: SimTime) -> bool {
         let now = now.nanos();
-        let full_at = self.full_at.entry(pod).or_insert(now);
+        let key = (decision.object.id, decision.reason, decision.container);
+        let full_at = self.full_at.entry(key).or_insert(now);
         *full_at = (*full_at).max(now);
         let passes = *full_at - now <= (BURST - 1) * REFILL_NANOS;
         if passes {
@@ -49,7 +50,7 @@ impl Play<'_> {
         }
         let pod = decision.object.id;
         let Some(name) = self.names.get(&pod).cloned() else { return };
-        if !self.events.passes(pod, self.now) {
+        if !self.events.passes(decision, self.now) {
             return;
         }
         let kind = match decision.severity {

@@ -35,17 +35,24 @@ use runtime::Runtime;
 /// The node's name; nothing else is called so.
 const NODE: &str = "seatrial-node";
 /// How long the kubelet has worked when a scenario begins.
-const LEAD: Span = Span::from_secs(120);
+const LEAD: Span = Span::from_millis(121_500);
 /// What a request takes to the API server and what its answer takes back.
-const REQUEST: Span = Span::from_millis(6);
+const REQUEST: Span = Span::from_millis(15);
+/// The same where several scenarios begin with one kubelet.
+const REQUEST_CROWDED: Span = Span::from_millis(30);
 /// What a watch event takes.
 const WATCH: Span = Span::from_millis(4);
 /// How long a kubelet takes from its start until it works.
-const KUBELET_START: Span = Span::from_millis(1_500);
+const KUBELET_START: Span = Span::from_millis(1_900);
 
 /// When an entry of the trace was made: entries are in the order of stamps, whenever they are
 /// written.
 type Stamp = (SimTime, u64);
+
+/// How long it works on when it is told to stop.
+const KUBELET_STOP: Span = Span::from_millis(400);
+/// What an author's action takes at least.
+const ACTION: Span = Span::from_millis(15);
 
 /// What is on its way.
 enum Event {
@@ -55,6 +62,7 @@ enum Event {
     Timer(Timer),
     Runtime(runtime::Pending),
     Action(usize),
+    KubeletStops,
     KubeletWorks,
 }
 
@@ -109,9 +117,11 @@ pub(super) fn check(scenario: &Value, version: KubernetesVersion) -> Result<(), 
 pub(super) fn play(scenario: &Value, version: KubernetesVersion) -> Vec<Value> {
     let mut play = Play::new(scenario, version);
     let actions = scenario["actions"].as_array().map_or(0, Vec::len);
+    let mut free_at = play.start;
     for index in 0..actions {
-        let at = play.start + seconds(&scenario["actions"][index]["at"]);
+        let at = (play.start + seconds(&scenario["actions"][index]["at"])).max(free_at);
         play.calendar.push(at, Event::Action(index));
+        free_at = at + ACTION;
     }
     play.run(play.start + seconds(&scenario["end"]));
     let mut trace = std::mem::take(&mut play.trace);
@@ -168,13 +178,14 @@ impl Play<'_> {
         match event {
             Event::Request(outgoing) => {
                 let reply = self.serve(outgoing.request);
-                self.calendar.push(now + REQUEST, Event::Reply(outgoing.token, reply));
+                self.calendar.push(now + self.request_span(), Event::Reply(outgoing.token, reply));
             }
             Event::Reply(token, reply) => self.hand(Input::Reply { token, reply: &reply }),
             Event::Watch(event) => self.hand(Input::Watch(&event)),
             Event::Timer(timer) => self.hand(Input::Timer(timer)),
             Event::Runtime(pending) => self.go_on(pending),
             Event::Action(index) => self.act(index),
+            Event::KubeletStops => self.stop_kubelet(),
             Event::KubeletWorks => self.kubelet_works(),
         }
     }
@@ -196,7 +207,7 @@ impl Play<'_> {
             self.decided(decision);
         }
         for outgoing in effects.requests {
-            self.calendar.push(outgoing.send_at + REQUEST, Event::Request(outgoing));
+            self.calendar.push(outgoing.send_at + self.request_span(), Event::Request(outgoing));
         }
         for (at, timer) in effects.timers {
             self.calendar.push(at, Event::Timer(timer));
@@ -204,6 +215,10 @@ impl Play<'_> {
         for (_, command) in effects.commands {
             self.command(command);
         }
+    }
+
+    fn request_span(&self) -> Span {
+        if self.scenario["node"] == "group" { REQUEST_CROWDED } else { REQUEST }
     }
 
     /// The kubelet works again, and gets the list of its pods.

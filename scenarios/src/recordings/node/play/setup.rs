@@ -12,7 +12,7 @@ use seatrial_api::store::ApiServer;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
-use seatrial_node::config::{PresentImages, PullConcurrency, RateLimit};
+use seatrial_node::config::{Jitter, PresentImages, PullConcurrency, RateLimit};
 use seatrial_node::{KubeletConfig, Kubelets};
 use serde_json::Value;
 
@@ -35,6 +35,7 @@ pub(super) fn config(scenario: &Value) -> Result<KubeletConfig, String> {
     let settings = &scenario["kubeletConfig"];
     let mut config = KubeletConfig {
         images: PresentImages::Listed(runtime::present_images(scenario).into()),
+        jitter: Jitter::Middle,
         detailed_statuses: true,
         ..KubeletConfig::default()
     };

@@ -25,8 +25,8 @@ const ORDER: [PodConditionType; 6] = [
 /// The annotation by which a mirror is known.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
-/// The pod's fields.
-pub(super) fn tell(pod: &Pod, runtime: &Runtime) -> Map<String, Value> {
+/// The pod's fields. `row` is the one by which the runtime knows it.
+pub(super) fn tell(pod: &Pod, row: u32, runtime: &Runtime) -> Map<String, Value> {
     let (status, spec) = (&pod.status, &pod.spec);
     let text = status.text.as_deref();
     let detail = text.and_then(|text| text.detail.as_deref());
@@ -72,7 +72,7 @@ pub(super) fn tell(pod: &Pod, runtime: &Runtime) -> Map<String, Value> {
     set("requests", requests(pod));
     set("conditions", conditions(pod, detail));
     let (init, main) = (spec.init_containers.len(), spec.containers.len());
-    let listed = Listed { pod, detail, runtime };
+    let listed = Listed { pod, row, detail, runtime };
     set("init", listed.statuses(0, init));
     set("containers", listed.statuses(init, init + main));
     set("ephemeral", listed.statuses(init + main, usize::MAX));
@@ -186,6 +186,7 @@ fn or_null(text: &str) -> Value {
 /// The containers' statuses of a pod.
 struct Listed<'a> {
     pod: &'a Pod,
+    row: u32,
     detail: Option<&'a StatusDetail>,
     runtime: &'a Runtime,
 }
@@ -211,11 +212,14 @@ impl Listed<'_> {
             "image": detail.image.as_str(),
             "imageID": detail.instance.is_some(),
         });
+        if index >= self.pod.spec.init_containers.len() + self.pod.spec.containers.len() {
+            one.as_object_mut().map(|one| one.remove("started"));
+        }
         if let Some(last) = &status.last {
             one["last"] = json!(["terminated", self::last(last, detail)]);
         }
         if let Some(attempt) = detail.instance {
-            let (pod, index) = (self.pod.meta.id, index as u16);
+            let (pod, index) = (self.row, index as u16);
             let id = seatrial_api::runtime::ContainerId { pod, index, attempt };
             one["id"] = json!(format!("{{runtime}}://{{id:{}#{}}}", status.name, self.runtime.number(id)));
         }

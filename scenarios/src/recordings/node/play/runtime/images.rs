@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use super::{Pending, QUICK, because, grpc};
 use crate::recordings::node::play::Play;
 
+/// What every image is said to have, in bytes.
+const IMAGE_SIZE: &str = "1000000";
+
 /// The images that a node has at the beginning.
 pub(in crate::recordings::node::play) fn present_images(scenario: &Value) -> Vec<Symbol> {
     let pods = scenario["script"].as_object().into_iter().flatten();
@@ -28,7 +31,8 @@ impl Play<'_> {
         let (took, stamp) = (took.max(QUICK), self.stamp());
         self.later(took, Pending::Write(stamp, container.pod, line));
         let report = RuntimeReport::ImagePulled { container, ok: error.is_none() };
-        self.tell_later(took, report, error.map(|error| because(grpc(&error))));
+        let said = error.map_or(IMAGE_SIZE.to_owned(), |error| grpc(&error));
+        self.tell_later(took, report, Some(because(said)));
     }
 }
 

@@ -8,6 +8,7 @@ mod network;
 mod sandboxes;
 mod script;
 mod stops;
+mod volumes;
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ use script::Script;
 pub(super) use images::present_images;
 
 /// What an answer of the runtime takes where the script says nothing.
-const QUICK: Span = Span::from_millis(3);
+const QUICK: Span = Span::from_millis(16);
 
 /// Something that the runtime does later.
 #[derive(Clone, Debug)]
@@ -186,11 +187,7 @@ impl Play<'_> {
 
     fn write_line(&mut self, stamp: Stamp, pod: u32, mut line: Value) {
         let name = self.names.get(&pod).cloned().unwrap_or_default();
-        let earlier = self.names.range(..pod).filter(|other| *other.1 == name).count();
         line["o"] = json!(format!("pod:{name}"));
-        if earlier > 0 {
-            line["pod"] = json!(earlier + 1);
-        }
         self.record_at(stamp, line);
     }
 
@@ -198,7 +195,9 @@ impl Play<'_> {
     pub(super) fn command(&mut self, command: RuntimeCommand) {
         match command {
             RuntimeCommand::MountVolumes { pod } => {
-                self.tell_later(QUICK, RuntimeReport::VolumesMounted { pod, ok: true }, None);
+                let missing = self.unmountable(pod);
+                let report = RuntimeReport::VolumesMounted { pod, ok: missing.is_none() };
+                self.tell_later(QUICK, report, missing.map(because));
             }
             RuntimeCommand::RunSandbox { pod } => self.run_sandbox(pod),
             RuntimeCommand::PullImage { container, image } => self.pull(container, image),
@@ -271,7 +270,8 @@ impl Play<'_> {
             if was_ready {
                 self.call(pod, json!({"call": "SandboxDied", "attempt": attempt}));
             }
-            self.end_all(pod, &Ending::new(255, "reboot"));
+            let ending = Ending { reason: Symbol::new("Unknown"), ..Ending::new(255, "reboot") };
+            self.end_all(pod, &ending);
         }
         self.kubelets.crash_node(self.now, super::NODE.into());
     }

@@ -39,6 +39,10 @@ impl Play<'_> {
             instance.pre_stopped = true;
         }
         let Some(hook) = self.container_spec(id).and_then(|spec| spec.pre_stop.clone()) else { return };
+        if !stop.then_stop {
+            let report = RuntimeReport::PreStopDone { container: id, ok: true };
+            self.tell_later(stop.grace, report, None);
+        }
         if stop.then_stop {
             // The hook is not waited for beyond the grace, though it may go on.
             self.later(stop.grace, Pending::Stop(id, TIMEOUT_MIN));
@@ -63,11 +67,8 @@ impl Play<'_> {
 
     pub(super) fn pre_stop_done(&mut self, id: ContainerId, stop: PreStop, ok: bool) {
         let took = self.now - stop.began;
-        if took >= stop.grace {
-            return;
-        }
         self.report(RuntimeReport::PreStopDone { container: id, ok }, None);
-        if stop.then_stop {
+        if stop.then_stop && took < stop.grace {
             self.send_term(id, left(stop.grace, took));
         }
     }
