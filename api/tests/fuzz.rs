@@ -15,6 +15,9 @@ use seatrial_api::document::{
 };
 use seatrial_api::duration;
 use seatrial_api::quantity::Quantity;
+use seatrial_api::rest::{Body, HttpRequest, Method, Rest};
+use seatrial_api::store::ApiServer;
+use seatrial_api::units::SimTime;
 use seatrial_api::version::KubernetesVersion;
 
 #[test]
@@ -55,6 +58,40 @@ fn objects_are_decoded_or_refused() {
                     "an object, or why not: {findings}"
                 );
                 let _ = newest_time(&node);
+            }
+        }
+    });
+}
+
+/// One request a line: method, path with query, content type and body, with tabs between them.
+#[test]
+fn requests_are_answered_or_refused() {
+    fuzz("rest", "requests_are_answered_or_refused", |input| {
+        let mut rest = Rest::new(ApiServer::new(KubernetesVersion::default(), 1), Calendar::default());
+        let default = HttpRequest {
+            method: Method::Post,
+            path: "/api/v1/namespaces",
+            query: "",
+            content_type: "application/json",
+            body: br#"{"metadata":{"name":"default"}}"#,
+        };
+        rest.handle(SimTime::ZERO, &default, &mut Vec::new());
+        for (second, line) in (1..).zip(input.split(|&byte| byte == b'\n')) {
+            let mut parts = line.splitn(4, |&byte| byte == b'\t').map(String::from_utf8_lossy);
+            let mut part = || parts.next().unwrap_or_default().into_owned();
+            let Some(method) = Method::parse(&part()) else { continue };
+            let (target, content_type, body) = (part(), part(), part());
+            let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+            let body = body.as_bytes();
+            let request = HttpRequest { method, path, query, content_type: &content_type, body };
+            let answer = rest.handle(SimTime::from_secs(second), &request, &mut Vec::new());
+            assert!((200..600).contains(&answer.code), "{}", answer.code);
+            let Body::Document(document) = &answer.body else { continue };
+            assert_reads_back(document);
+            if answer.code < 300 {
+                assert_ne!(document.get("status").and_then(Node::as_str), Some("Failure"));
+            } else {
+                assert_eq!(document.get("code").and_then(Node::as_int), Some(i64::from(answer.code)));
             }
         }
     });

@@ -7,9 +7,9 @@ use super::reader::{Reader, whole_number};
 use super::selector;
 use super::storage;
 use crate::container::RestartPolicy;
-use crate::labels::{Operator, Selector};
+use crate::labels::{Labels, Operator, Selector};
 use crate::meta::ObjectMeta;
-use crate::pod::PodTemplate;
+use crate::pod::{PodSpec, PodTemplate};
 use crate::storage::ClaimTemplate;
 use crate::symbol::Symbol;
 use crate::workload::{
@@ -300,9 +300,23 @@ pub(super) fn controller_revision(
     specs: &mut SpecPool,
 ) -> Option<ControllerRevision> {
     let revision = object.int("revision", 0..=i64::MAX).unwrap_or(0);
-    let template = object.object_or_empty("data", |data| {
-        data.object_or_empty("spec", |spec| template(spec, &TemplateRules::LONG_RUNNING, specs))
-    })???;
+    let has_template = object.object("data", |data| {
+        data.all_known();
+        let spec = data.object("spec", |spec| {
+            spec.all_known();
+            spec.has("template")
+        });
+        spec == Some(true)
+    });
+    let template = if has_template == Some(true) {
+        object.object_or_empty("data", |data| {
+            data.object_or_empty("spec", |spec| template(spec, &TemplateRules::LONG_RUNNING, specs))
+        })???
+    } else {
+        // Another controller's, whose data may be anything.
+        let spec = Arc::new(PodSpec::new(Vec::new()));
+        Arc::new(PodTemplate { labels: Labels::default(), annotations: Labels::default(), spec })
+    };
     Some(ControllerRevision { meta, revision, template })
 }
 

@@ -278,7 +278,8 @@ fn base64_fault(text: &str) -> usize {
 /// Whether a field with this value is written at all.
 fn is_written(field: &Field, value: &Node) -> bool {
     if !field.omit_empty || field.pointer {
-        return true;
+        // What is stored does not tell an empty list from none.
+        return field.pointer || !matches!(&value.value, Value::Sequence(elements) if elements.is_empty());
     }
     match &value.value {
         Value::Null | Value::Bool(false) | Value::Int(0) => false,
@@ -297,6 +298,10 @@ fn always_written(field: &Field) -> Option<Node> {
     match field.of.plain() {
         // A structure is never empty for Go, unless it is one that knows to be.
         Type::Struct(_) => Some(zero(&field.of)),
+        // Nor is a time, except for the one field that says so.
+        Type::Time | Type::MicroTime => {
+            (field.name != "creationTimestamp").then(|| Node::unplaced(Value::Null))
+        }
         _ if field.omit_empty => None,
         _ => Some(zero(&field.of)),
     }

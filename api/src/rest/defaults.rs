@@ -237,7 +237,10 @@ fn whole(object: &mut Node, id: &str) {
             }
             default_text(object.mapping_mut("status"), "phase", "Active");
         }
-        "core/v1.Service" => spec(object, service),
+        "core/v1.Service" => {
+            spec(object, service);
+            mode_of_ingress(object);
+        }
         "core/v1.Secret" => default_text(object, "type", "Opaque"),
         "core/v1.ReplicationController" => replication_controller(object),
         "core/v1.PersistentVolume" => {
@@ -327,6 +330,19 @@ fn pod_level_requests(spec: &mut Node) {
     sort_keys(spec.mapping_mut("resources"), "requests");
 }
 
+/// Addresses of a load balancer are virtual unless said otherwise.
+fn mode_of_ingress(service: &mut Node) {
+    if service.at(&["spec", "type"]).and_then(Node::as_str) == Some("LoadBalancer")
+        && let Some(balancer) = service.get_mut("status").and_then(|status| status.get_mut("loadBalancer"))
+    {
+        balancer.edit_elements("ingress", |ingress| {
+            if !ingress.str("ip").is_empty() {
+                ingress.set_default("ipMode", || Node::text("VIP"));
+            }
+        });
+    }
+}
+
 fn service(spec: &mut Node) {
     default_text(spec, "sessionAffinity", "None");
     match spec.str("sessionAffinity") {
@@ -408,6 +424,8 @@ fn stateful_set(spec: &mut Node) {
     default_number(spec, "replicas", 1);
     default_number(spec, "revisionHistoryLimit", 10);
     spec.edit_elements("volumeClaimTemplates", |claim| {
+        claim.set("apiVersion", Node::text("v1"));
+        claim.set("kind", Node::text("PersistentVolumeClaim"));
         default_text(claim.mapping_mut("status"), "phase", "Pending");
     });
 }

@@ -175,7 +175,14 @@ impl Rest {
             .server
             .handle(now, request, events)
             .map_err(|error| Refusal::of_store(resource, &stored.meta().name, error))?;
-        let document = self.document(resource, &deleted);
+        let mut document = self.document(resource, &deleted);
+        // Only pods are deleted with grace; of others a mark is left where they stay for a while.
+        let gone = self.server.get(deleted.object_ref()).is_none();
+        if resource.kind != "Pod" && gone {
+            let meta = document.mapping_mut("metadata");
+            meta.remove("deletionGracePeriodSeconds");
+            meta.remove("deletionTimestamp");
+        }
         self.forget(&deleted);
         Ok((deleted, document))
     }

@@ -5,17 +5,22 @@
 
 use super::machine::Rest;
 use crate::calendar::Calendar;
+use crate::container::Container;
 use crate::document::{Node, Value};
 use crate::labels::Labels;
 use crate::meta::{ObjectMeta, OwnerRef};
-use crate::object::Object;
+use crate::object::{Kind, Object};
 use crate::pod::Pod;
+use crate::quota::Amounts;
 use crate::service::Service;
 
 /// What the typed model knows of an object, as a part of its document.
 pub(super) fn encode(rest: &Rest, object: &Object) -> Node {
     let calendar = &rest.calendar;
-    let mut out = Node::object([("metadata", metadata(calendar, object.meta(), counts_generations(object)))]);
+    // A namespace that goes says so without a grace period.
+    let with_grace = object.kind() != Kind::Namespace;
+    let metadata = metadata(calendar, object.meta(), counts_generations(object), with_grace);
+    let mut out = Node::object([("metadata", metadata)]);
     match object {
         Object::Pod(pod) => pod_fields(pod, &mut out),
         Object::Service(service) => service_fields(service, &mut out),
@@ -37,6 +42,13 @@ pub(super) fn encode(rest: &Rest, object: &Object) -> Node {
             }
         }
         Object::ReplicaSet(set) => out.mapping_mut("spec").set("replicas", Node::int(set.replicas)),
+        Object::ResourceQuota(quota) => {
+            for (key, amounts) in [("hard", &quota.status.hard), ("used", &quota.status.used)] {
+                if let Some(amounts) = amounts {
+                    out.mapping_mut("status").set(key, printed(amounts));
+                }
+            }
+        }
         Object::StatefulSet(set) => out.mapping_mut("spec").set("replicas", Node::int(set.replicas)),
         _ => {}
     }
@@ -81,7 +93,7 @@ fn owner(owner: &OwnerRef) -> Node {
     out
 }
 
-fn metadata(calendar: &Calendar, meta: &ObjectMeta, with_generation: bool) -> Node {
+fn metadata(calendar: &Calendar, meta: &ObjectMeta, with_generation: bool, with_grace: bool) -> Node {
     let mut out = Node::object([("name", Node::text(meta.name.clone()))]);
     if !meta.namespace.is_empty() {
         out.set("namespace", Node::text(meta.namespace.as_str()));
@@ -98,7 +110,9 @@ fn metadata(calendar: &Calendar, meta: &ObjectMeta, with_generation: bool) -> No
     }
     if let Some(deletion) = meta.deletion() {
         out.set("deletionTimestamp", Node::text(calendar.format(deletion.at)));
-        out.set("deletionGracePeriodSeconds", Node::int(i64::from(deletion.grace_seconds)));
+        if with_grace {
+            out.set("deletionGracePeriodSeconds", Node::int(i64::from(deletion.grace_seconds)));
+        }
     }
     if meta.labels.iter().next().is_some() {
         out.set("labels", labels(&meta.labels));
@@ -115,7 +129,27 @@ fn metadata(calendar: &Calendar, meta: &ObjectMeta, with_generation: bool) -> No
     out
 }
 
+fn printed(amounts: &Amounts) -> Node {
+    Node::object(amounts.iter().map(|(name, amount)| (name.as_str(), Node::text(amount.to_string()))))
+}
+
+/// What containers ask for, which admission may fill in.
+fn container_fields(containers: &[Container]) -> Node {
+    let lists = |container: &Container| {
+        let lists = [("limits", &container.limits), ("requests", &container.requests)];
+        let given = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        Node::object(given.map(|(key, list)| (key, printed(&Amounts::of_list(list)))))
+    };
+    Node::list(containers.iter().map(|container| Node::object([("resources", lists(container))])))
+}
+
 fn pod_fields(pod: &Pod, out: &mut Node) {
+    let spec = out.mapping_mut("spec");
+    spec.set("containers", container_fields(&pod.spec.containers));
+    if !pod.spec.init_containers.is_empty() {
+        spec.set("initContainers", container_fields(&pod.spec.init_containers));
+    }
+
     if let Some(node) = pod.node {
         out.mapping_mut("spec").set("nodeName", Node::text(node.as_str()));
     }
@@ -126,6 +160,9 @@ fn service_fields(service: &Service, out: &mut Node) {
     if !service.cluster_ip.is_empty() {
         spec.set("clusterIP", Node::text(service.cluster_ip.clone()));
         spec.set("clusterIPs", Node::list([Node::text(service.cluster_ip.clone())]));
+    }
+    if service.health_check_node_port != 0 {
+        spec.set("healthCheckNodePort", Node::int(i64::from(service.health_check_node_port)));
     }
     let ports = service.ports.iter().map(|port| match port.node_port {
         0 => Node::empty(),
@@ -165,26 +202,34 @@ fn remove(document: &mut Node, key: &str, was: &Node) {
 fn add(document: &mut Node, key: &str, value: &Node) {
     match (value.as_mapping(), document.get(key).is_some_and(|own| own.as_mapping().is_some())) {
         (Some(_), true) => follow(document.mapping_mut(key), &Node::empty(), value),
-        _ => document.set(key, value.clone()),
+        _ => match laid_over(document.elements(key), &Node::list([]), value) {
+            Some(merged) => document.set(key, merged),
+            None => document.set(key, value.clone()),
+        },
     }
+}
+
+/// A list of mappings laid, one by one, over those that a document has; `None` if they do not fit.
+fn laid_over(own: Vec<Node>, was: &Node, is: &Node) -> Option<Node> {
+    let (old, new) = (was.as_sequence()?, is.as_sequence()?);
+    let fits = old.is_empty() || old.len() == new.len();
+    if new.is_empty() || !fits || own.len() != new.len() || new.iter().any(|new| new.as_mapping().is_none()) {
+        return None;
+    }
+    let (old, empty) = (old.to_vec(), Node::empty());
+    let merged = own.into_iter().zip(new.iter()).enumerate().map(|(index, (mut own, new))| {
+        follow(&mut own, old.get(index).unwrap_or(&empty), &new);
+        own
+    });
+    Some(Node::list(merged.collect::<Vec<_>>()))
 }
 
 fn change(document: &mut Node, key: &str, was: &Node, is: &Node) {
     match (&was.value, &is.value) {
         (Value::Mapping(_), Value::Mapping(_)) => follow(document.mapping_mut(key), was, is),
-        (Value::Sequence(old), Value::Sequence(new)) => {
-            let own = document.elements(key);
-            let mappings = new.iter().all(|element| element.as_mapping().is_some());
-            if mappings && old.len() == new.len() && own.len() == new.len() {
-                let changed = own.into_iter().zip(old.iter().zip(new.iter())).map(|(mut own, (old, new))| {
-                    follow(&mut own, &old, &new);
-                    own
-                });
-                let changed: Vec<Node> = changed.collect();
-                document.set(key, Node::list(changed));
-            } else {
-                document.set(key, is.clone());
-            }
+        (Value::Sequence(_), Value::Sequence(_)) => {
+            let merged = laid_over(document.elements(key), was, is);
+            document.set(key, merged.unwrap_or_else(|| is.clone()));
         }
         _ => document.set(key, is.clone()),
     }

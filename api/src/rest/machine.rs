@@ -8,7 +8,7 @@ use super::encode::{encode, follow};
 use super::request::{Body, FieldValidation, HttpAnswer, HttpRequest, Method, Query, Target, target};
 use super::resource::{Resource, SubResource};
 use super::status::Refusal;
-use super::{defaults, json};
+use super::{defaults, json, prepare};
 use crate::calendar::Calendar;
 use crate::decode::{Decoder, Mode};
 use crate::document::{Diagnostics, DuplicateKeys, Node, Position, read_documents};
@@ -237,6 +237,9 @@ impl Rest {
         let mut document = document;
         let (before, after) = (encode(self, sent), encode(self, stored));
         follow(&mut document, &before, &after);
+        if stored.kind() == Kind::Pod {
+            prepare::classify(&mut document);
+        }
         let document = canonical(document, resource);
         let kept = Kept { document: document.clone(), basis: stored.clone() };
         self.kept.insert(stored.object_ref(), kept);

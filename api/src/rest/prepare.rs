@@ -35,6 +35,14 @@ pub(super) fn convert(object: &mut Node, resource: &Resource) {
             spec.set("podCIDRs", Node::list([Node::text(one)]));
         }
     }
+    if resource.kind == "Pod"
+        && let Some(status) = object.get_mut("status")
+    {
+        let (one, many) = (status.str("podIP").to_owned(), status.elements("podIPs"));
+        if !one.is_empty() && many.is_empty() {
+            status.set("podIPs", Node::list([Node::object([("ip", Node::text(one))])]));
+        }
+    }
     for_each_pod_spec(object, resource, disabled_fields);
     if resource.kind == "StatefulSet"
         && let Some(rolling) = object
@@ -82,9 +90,10 @@ pub(super) fn create(resource: &Resource, object: &mut Node, now: &str) {
     };
     match (resource.group, resource.kind) {
         ("", "Pod") => object.set("status", new_pod_status(object)),
-        ("", "PersistentVolume" | "PersistentVolumeClaim") => {
-            object.set("status", text(&[("phase", "Pending")]));
+        ("", "PersistentVolume") => {
+            object.set("status", text(&[("phase", "Pending"), ("lastPhaseTransitionTime", now)]));
         }
+        ("", "PersistentVolumeClaim") => object.set("status", text(&[("phase", "Pending")])),
         ("", "Namespace") => {
             object.set("status", text(&[("phase", "Active")]));
             let spec = object.mapping_mut("spec");
@@ -118,7 +127,6 @@ pub(super) fn create(resource: &Resource, object: &mut Node, now: &str) {
         }
         _ => {}
     }
-    let _ = now;
     if has_generation(resource) {
         object.mapping_mut("metadata").set("generation", Node::int(1));
     }
@@ -139,6 +147,12 @@ fn new_pod_status(object: &Node) -> Node {
     }
     status.set("qosClass", Node::text(quality_of_service(spec)));
     status
+}
+
+/// Writes the class of quality into a pod.
+pub(super) fn classify(pod: &mut Node) {
+    let class = pod.get("spec").map_or("BestEffort", quality_of_service);
+    pod.mapping_mut("status").set("qosClass", Node::text(class));
 }
 
 /// Guaranteed if every container has equal requests and limits of CPU and memory, BestEffort if none
@@ -254,7 +268,7 @@ fn leave_type(spec: &mut Node, before: &Node) {
     let is = |spec: &Node, kinds: &[&str]| kinds.contains(&spec.str("type"));
     let addressed = ["ClusterIP", "NodePort", "LoadBalancer"];
     if is(before, &addressed) && !is(spec, &addressed) {
-        for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+        for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
             if super::validate::is_same(spec.field(key), before.field(key)) {
                 spec.remove(key);
             }
@@ -287,7 +301,7 @@ fn leave_type(spec: &mut Node, before: &Node) {
 }
 
 /// An object that takes the place of `old`: what the written part may not change is put back.
-pub(super) fn update(resource: &Resource, part: Part, object: &mut Node, old: &Node) {
+pub(super) fn update(resource: &Resource, part: Part, object: &mut Node, old: &Node, now: &str) {
     let put_back = |object: &mut Node, key: &str| match old.field(key) {
         Some(value) => object.set(key, value.clone()),
         None => drop(object.remove(key)),
@@ -321,6 +335,9 @@ pub(super) fn update(resource: &Resource, part: Part, object: &mut Node, old: &N
                     None => drop(object.mapping_mut("metadata").remove(key)),
                 }
             }
+            if resource.kind == "PersistentVolume" {
+                date_phase(object, old, now);
+            }
             if resource.kind == "Pod"
                 && let Some(class) = old.at(&["status", "qosClass"])
             {
@@ -329,6 +346,16 @@ pub(super) fn update(resource: &Resource, part: Part, object: &mut Node, old: &N
             }
         }
         Part::Finalize => put_back(object, "status"),
+    }
+}
+
+/// A volume says when it came into its phase.
+fn date_phase(object: &mut Node, old: &Node, now: &str) {
+    const SINCE: &str = "lastPhaseTransitionTime";
+    let of = |object: &Node, key: &str| object.at(&["status", key]).cloned();
+    let given = super::validate::is_same(of(object, SINCE).as_ref(), of(old, SINCE).as_ref());
+    if given && !super::validate::is_same(of(object, "phase").as_ref(), of(old, "phase").as_ref()) {
+        object.mapping_mut("status").set(SINCE, Node::text(now));
     }
 }
 

@@ -178,7 +178,7 @@ impl Rest {
             return Err(Refusal::modified(resource, &target.name));
         }
         keep_system_fields(&mut object, old);
-        prepare::update(resource, part, &mut object, old);
+        prepare::update(resource, part, &mut object, old, &self.calendar.format(now));
         let object = canonical(object, resource);
         let errors = match part {
             Part::Main => validate::update(resource, &object, old),
@@ -191,12 +191,16 @@ impl Rest {
             return Ok((200, old.clone()));
         }
         let sent = self.typed(&object)?;
-        let next = prepare::carry_over(sent.clone(), stored);
+        let mut next = prepare::carry_over(sent.clone(), stored);
+        if part == Part::Main {
+            self.server
+                .admit_update(now, stored, &mut next, events)
+                .map_err(|error| Refusal::of_store(resource, &target.name, error))?;
+        }
         let spec_changed = prepare::raises_generation(resource, part, &object, old);
         let committed = self.server.commit(stored, next, spec_changed, events);
         let document = self.keep(resource, object, &sent, &committed);
         self.forget(&committed);
-        let _ = now;
         Ok((200, document))
     }
 }

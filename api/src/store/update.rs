@@ -34,7 +34,7 @@ impl ApiServer {
     }
 
     /// Admission of a new version: what it is given, its limits and its quotas.
-    fn admit_update(
+    pub(crate) fn admit_update(
         &mut self,
         now: SimTime,
         stored: &Object,

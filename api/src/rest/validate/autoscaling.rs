@@ -47,7 +47,7 @@ fn body(object: &Node, e: &mut Errors) {
         e.invalid(&at, max, "must be greater than or equal to `minReplicas`");
     }
     let target = spec.field("scaleTargetRef").unwrap_or(&empty);
-    reference(target, &path.child("scaleTargetRef"), e);
+    reference(target, &path.child("scaleTargetRef"), false, e);
     metrics(spec, min, &path.child("metrics"), e);
     if let Some(behavior) = spec.field("behavior") {
         for key in ["scaleUp", "scaleDown"] {
@@ -58,7 +58,8 @@ fn body(object: &Node, e: &mut Errors) {
     }
 }
 
-fn reference(target: &Node, path: &Path, e: &mut Errors) {
+/// `core` says whether the target may be of the core group.
+fn reference(target: &Node, path: &Path, core: bool, e: &mut Errors) {
     for key in ["kind", "name"] {
         match target.str(key) {
             "" => e.required(&path.child(key), ""),
@@ -68,6 +69,7 @@ fn reference(target: &Node, path: &Path, e: &mut Errors) {
     let version = target.str("apiVersion");
     let path = path.child("apiVersion");
     match version.matches('/').count() {
+        0 if core => {}
         0 => e.invalid(&path, version, "apiVersion must specify API group"),
         1 if version.starts_with('/') => e.invalid(&path, version, "apiVersion must specify API group"),
         1 => {}
@@ -133,7 +135,12 @@ fn metric_source(kind: &str, source: &Node, path: &Path, e: &mut Errors) {
     let at = path.child("target");
     match kind {
         "object" => {
-            reference(source.field("describedObject").unwrap_or(&empty), &path.child("describedObject"), e);
+            reference(
+                source.field("describedObject").unwrap_or(&empty),
+                &path.child("describedObject"),
+                true,
+                e,
+            );
             metric_name(source, path, e);
             metric_target(target, &at, e);
             if value.is_none() && average.is_none() {

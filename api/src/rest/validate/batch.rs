@@ -9,6 +9,7 @@ use super::pod;
 use crate::document::Node;
 use crate::rest::errors::{Bad, Errors, Path};
 use crate::schema::internal_json;
+use crate::time_zone::TimeZone;
 
 const INDEXED_PARALLELISM_MAX: i64 = 100_000;
 const FAILED_INDEXES_MAX: i64 = 100_000;
@@ -532,12 +533,13 @@ fn time_zone(spec: &Node, path: &Path, e: &mut Errors) {
         let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+' | b'_');
         !part.is_empty() && part != "." && part != ".." && !part.starts_with('-') && part.bytes().all(inner)
     };
+    let is_known = || TimeZone::named(zone).is_some_and(|found| found.name() == zone);
     if zone.is_empty() {
         e.invalid(path, zone, "timeZone must be nil or non-empty string");
-    } else if !zone.split('/').all(is_part) {
-        e.invalid(path, zone, format!("unknown time zone {zone}"));
     } else if zone.eq_ignore_ascii_case("local") {
         let detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
         e.invalid(path, zone, detail);
+    } else if !zone.split('/').all(is_part) || !is_known() {
+        e.invalid(path, zone, format!("unknown time zone {zone}"));
     }
 }

@@ -48,10 +48,18 @@ pub fn create(resource: &Resource, object: &Node) -> Errors {
 /// What is wrong with an object that is to take the place of `old`.
 pub fn update(resource: &Resource, new: &Node, old: &Node) -> Errors {
     let mut errors = Errors::new();
+    common(resource, new, old, &mut errors);
     if let Some(rules) = rules(resource) {
         (rules.update)(new, old, &mut errors);
     }
     errors
+}
+
+/// What all updates are judged by, before the rules of the kind, which repeat a part of it.
+fn common(resource: &Resource, new: &Node, old: &Node, e: &mut Errors) {
+    let scope = if resource.namespaced { meta::Scope::Namespaced } else { meta::Scope::Cluster };
+    meta::object_meta(new, scope, names::path_segment, e);
+    meta::object_meta_update(new, old, e);
 }
 
 /// What is wrong with a Scale.
@@ -64,6 +72,7 @@ pub fn scale(object: &Node) -> Errors {
 /// What is wrong with the status of an object, or with other parts that the sub-resource may change.
 pub fn status_update(resource: &Resource, new: &Node, old: &Node) -> Errors {
     let mut errors = Errors::new();
+    common(resource, new, old, &mut errors);
     meta::object_meta_update(new, old, &mut errors);
     status_counts(resource, new, &mut errors);
     errors

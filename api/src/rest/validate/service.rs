@@ -354,7 +354,8 @@ fn traffic(spec: &Node, path: &Path, e: &mut Errors) {
                 "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
             e.invalid(&at, port, detail);
         }
-        (true, 0) => e.required(&at, ""),
+        // The server allocates one.
+        (true, 0) => {}
         (true, port) => port_number(port, &at, e),
     }
     let at = path.child("internalTrafficPolicy");
