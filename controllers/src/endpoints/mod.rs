@@ -130,9 +130,10 @@ impl EndpointsController {
     fn start(&mut self, cx: &mut Context<'_>, key: u32, stage: &mut Stage) -> Next {
         let Some(service) = cx.caches.services.get(key).cloned() else {
             let Some((namespace, name)) = self.gone.get(&key) else { return Next::Done };
-            let Some(endpoints) = cx.caches.endpoints.named(*namespace, name) else {
-                return self.forget(key);
-            };
+            // A new Service of that name has taken the object over.
+            let taken_over = cx.caches.services.named(*namespace, name).is_some();
+            let endpoints = cx.caches.endpoints.named(*namespace, name).filter(|_| !taken_over);
+            let Some(endpoints) = endpoints else { return self.forget(key) };
             *stage = Stage::Delete;
             return Next::send(Request::delete(endpoints.meta.object_ref(Kind::Endpoints)));
         };
