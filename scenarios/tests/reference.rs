@@ -32,6 +32,7 @@ const TITLES: &[(&str, &str)] = &[
     ("QuotaField", "cloud: quota"),
     ("GangScheduling", "gangScheduling"),
     ("ControlPlane", "controlPlane"),
+    ("FlowControl", "controlPlane: flowControl"),
     ("FeatureGates", "controlPlane: featureGates"),
     ("Latency", "latency"),
     ("SchedulingCycle", "latency.schedulingCycle"),

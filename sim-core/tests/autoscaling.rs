@@ -108,6 +108,7 @@ fn config(seed: u64) -> ClusterConfig {
         profiles: Vec::new(),
         metrics: Vec::new(),
         hpa_scale_to_zero: false,
+        flow_control_seats: None,
         images: Vec::new(),
         arrivals: None,
         timeline: vec![scale(10, 20), scale(40, 6), scale(62, 22), scale(100, 4)],

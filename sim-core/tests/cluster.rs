@@ -18,10 +18,12 @@ use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_api::version::KubernetesVersion;
 use seatrial_api::workload::{Deployment, DeploymentStrategy, IntOrPercent, ReplicaSet};
 use seatrial_sim_core::cluster::Simulation;
+use seatrial_sim_core::cluster::arrivals::ArrivalSource;
 use seatrial_sim_core::cluster::config::{Action, CloudConfig, NamedObject, TimelineEntry};
 use seatrial_sim_core::cluster::config::{
     ClusterConfig, Fault, FaultTiming, FaultType, LatencyModel, NodeSpec, Recording, StorageModel, Target,
 };
+use seatrial_sim_core::engine::dist::Distribution;
 use seatrial_sim_core::engine::queue::HeapQueue;
 
 fn node(name: &str, zone: &str) -> NodeSpec {
@@ -55,6 +57,7 @@ fn config(nodes: usize, manifests: Vec<Object>) -> ClusterConfig {
         images: Vec::new(),
         metrics: Vec::new(),
         hpa_scale_to_zero: false,
+        flow_control_seats: None,
         arrivals: None,
         timeline: Vec::new(),
         faults: Vec::new(),
@@ -135,6 +138,42 @@ fn a_deployment_becomes_available() {
     let mut simulation = Simulation::new(config(3, vec![deployment("web", 5)])).unwrap();
     simulation.run();
     assert_eq!(simulation.pod_counts(), [0, 5, 0, 0]);
+}
+
+/// So many pods at once.
+#[derive(Debug)]
+struct Rush(u32);
+
+impl ArrivalSource for Rush {
+    fn time(&self, position: u32) -> Option<SimTime> {
+        (position < self.0).then_some(SimTime::from_secs(1))
+    }
+
+    fn object(&self, position: u32) -> Object {
+        bare_pod(&format!("pod-{position}"))
+    }
+}
+
+/// One seat for each level: everything is done, one request after another, and what finds the queues
+/// full comes back later.
+#[test]
+fn flow_control_delays_a_rush_and_loses_nothing() {
+    let created_at = |seats: Option<u32>| {
+        let mut configuration = config(40, Vec::new());
+        configuration.arrivals = Some(Arc::new(Rush(400)));
+        configuration.flow_control_seats = seats;
+        configuration.latency.api_write = Distribution::Constant { value: Span::from_millis(50) };
+        let mut simulation = Simulation::new(configuration).unwrap();
+        simulation.run();
+        assert_eq!(simulation.pod_counts(), [0, 400, 0, 0], "{seats:?}");
+        let results = simulation.results(simulation.end());
+        let refused = results.event_rows.iter().filter(|row| row.reason == "TooManyRequests").count();
+        (results.pods.iter().map(|pod| pod.created).max().unwrap(), refused)
+    };
+    let (free, none) = created_at(None);
+    assert_eq!((created_at(Some(60_000)), none), ((free, 0), 0), "there is a seat for everybody");
+    let (narrow, refused) = created_at(Some(1));
+    assert!(narrow >= free + Span::from_secs(19) && refused >= 99, "{free:?} {narrow:?} {refused}");
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn quiet(name: &str, nodes: Vec<NodeSpec>, duration: Span) -> ClusterConfig {
         images: Vec::new(),
         metrics: Vec::new(),
         hpa_scale_to_zero: false,
+        flow_control_seats: None,
         arrivals: None,
         timeline: Vec::new(),
         faults: Vec::new(),

@@ -169,6 +169,18 @@ record! {
         client_rate_limits("clientRateLimits"): bool = "true",
         /// Feature gates, where they differ from the release's defaults.
         feature_gates("featureGates"): Option<FeatureGates>,
+        /// Priority and fairness: how many requests the API server serves at once. If absent it serves any number.
+        flow_control("flowControl"): Option<FlowControl>,
+    }
+}
+
+record! {
+    /// What the API server serves at once, shared out among the priority levels. What waits too long, or finds the queues of its level full, is turned away and repeated.
+    pub(crate) struct FlowControl {
+        /// Reading requests (`--max-requests-inflight`).
+        read("maxRequestsInflight"): u32 = "400",
+        /// Writing requests (`--max-mutating-requests-inflight`).
+        mutating("maxMutatingRequestsInflight"): u32 = "200",
     }
 }
 

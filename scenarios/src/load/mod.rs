@@ -35,8 +35,8 @@ use seatrial_scheduler::policies::{self, Policy};
 use seatrial_sim_core::cluster::config::{ClusterConfig, Recording};
 
 use crate::expect::Expectation;
-use crate::file::Ties;
 use crate::file::scheduler::read_scheduler_configuration;
+use crate::file::{FlowControl, Ties};
 use crate::file::{ScenarioFile, read_scenario};
 use crate::schema::{Text, nearest, one_of};
 use check::{Checker, Referent};
@@ -223,6 +223,8 @@ impl<'a> Loader<'a> {
         let timeline = surroundings.timeline(&scenario.timeline, objects.applied, &mut checker);
         let latency = latency::model(scenario.latency.as_ref());
         let client_rate_limits = scenario.control_plane.as_ref().is_none_or(|plane| plane.client_rate_limits);
+        let flow_control = scenario.control_plane.as_ref().and_then(|plane| plane.flow_control.as_ref());
+        let seats = |flow: &FlowControl| flow.read.saturating_add(flow.mutating);
         let absent_owners = owners::absent(&objects.state, &self.file, checker.findings);
         let mut config = ClusterConfig {
             name: self.name(),
@@ -238,6 +240,7 @@ impl<'a> Loader<'a> {
             images,
             metrics: served,
             hpa_scale_to_zero: self.scales_to_zero(),
+            flow_control_seats: flow_control.map(seats),
             arrivals: None,
             timeline,
             faults,

@@ -514,6 +514,9 @@ pub struct ClusterConfig {
     pub metrics: Vec<MetricSpec>,
     /// Whether autoscalers may scale to zero and back (feature gate `HPAScaleToZero`).
     pub hpa_scale_to_zero: bool,
+    /// How many requests the API server serves at once, by priority and fairness; `None` for any
+    /// number.
+    pub flow_control_seats: Option<u32>,
     /// Objects that arrive by themselves.
     pub arrivals: Option<Arc<dyn super::arrivals::ArrivalSource>>,
     /// What people do.

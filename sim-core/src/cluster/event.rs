@@ -146,6 +146,8 @@ pub(crate) enum What {
     },
     /// The cloud's next step with a machine.
     Cloud(u32),
+    /// A request that is subject to flow control arrives at the API server: a row of the flights.
+    Admit(u32),
 }
 
 /// An event of a simulated cluster with its cause: opaque, small and copied.
@@ -160,7 +162,7 @@ pub struct ClusterEvent {
 const _: () = assert!(size_of::<ClusterEvent>() <= 16, "an event fits half of a queue entry");
 
 /// The kinds of events, for a trace that is read by people.
-pub(crate) const KIND_NAMES: [&str; 20] = [
+pub(crate) const KIND_NAMES: [&str; 21] = [
     "commit",
     "watch",
     "node-watch",
@@ -181,6 +183,7 @@ pub(crate) const KIND_NAMES: [&str; 20] = [
     "kubelet-up",
     "cloud",
     "storage",
+    "admit",
 ];
 
 impl Event for ClusterEvent {
@@ -206,6 +209,7 @@ impl Event for ClusterEvent {
             What::KubeletUp { machine, process } => (17, machine, process),
             What::Cloud(row) => (18, row, 0),
             What::Storage(row) => (19, row, 0),
+            What::Admit(row) => (20, row, 0),
         };
         Signature { kind, ids: [a, b, 0] }
     }

@@ -17,6 +17,7 @@ mod endpoints;
 mod event;
 mod explain;
 mod faults;
+mod flow_control;
 mod invariants;
 mod latency;
 mod machines;

@@ -13,7 +13,7 @@ use seatrial_api::node::Node;
 use seatrial_api::object::{Kind, Object, ObjectRef};
 use seatrial_api::pages::Pages;
 use seatrial_api::pod::Pod;
-use seatrial_api::request::{ApiError, Reply, Request, WatchEvent};
+use seatrial_api::request::{ApiError, ErrorReason, Reply, Request, WatchEvent};
 use seatrial_api::runtime::RuntimeReport;
 use seatrial_api::store::ApiServer;
 use seatrial_api::units::SimTime;
@@ -27,6 +27,7 @@ use super::cloud::Cloud;
 use super::components::Masters;
 use super::config::ClusterConfig;
 use super::event::{Cause, ClusterEvent, WATCHERS, Watcher, Watchers, What};
+use super::flow_control::FlowControl;
 use super::latency::Latencies;
 use super::machines::Machines;
 use super::operator::Task;
@@ -119,6 +120,8 @@ pub(super) struct World {
     /// Reports of what took no time.
     pub(super) prompt_reports: VecDeque<(PendingReport, Cause)>,
     pub(super) tasks: Slab<Task>,
+    /// Flow control of the API server, where it is on.
+    pub(super) flow: Option<Box<FlowControl>>,
     /// Who watches each kind.
     audiences: [Watchers; Kind::ALL.len()],
     /// When the last event of each kind arrived at each watcher: a watch keeps its order.
@@ -217,6 +220,7 @@ impl World {
             reports: Slab::default(),
             prompt_reports: VecDeque::new(),
             tasks: Slab::default(),
+            flow: config.flow_control_seats.map(|seats| Box::new(FlowControl::new(seats))),
             last_arrival: [[SimTime::from_nanos(i64::MIN); Kind::ALL.len()]; WATCHERS],
             seen_pods: Pages::default(),
             binding: FxHashSet::default(),
@@ -251,6 +255,7 @@ impl World {
         let cause = event.cause;
         match event.what {
             What::Commit(row) => self.commit(now, row, cause),
+            What::Admit(row) => self.admit(now, row, cause),
             What::Watch(watchers, row) => self.deliver(now, watchers, row, cause),
             What::NodeWatch { machine, row } => self.deliver_to_node(now, machine, row, cause),
             What::Timer(row) => match self.timers.take(row) {
@@ -406,7 +411,13 @@ impl World {
             self.latencies.api_write.draw_from(|| self.streams.of(entity, Purpose::ApiWrite, nth))
         };
         let row = self.flights.insert(Flight { client, sent_at: at, token, request });
-        self.plan(at + latency, What::Commit(row), cause);
+        if let Some(flow) = &mut self.flow
+            && flow.expect(row, client, &self.flights.get_mut(row).request, latency, cause)
+        {
+            self.plan(at, What::Admit(row), cause);
+        } else {
+            self.plan(at + latency, What::Commit(row), cause);
+        }
         at + latency
     }
 
@@ -428,6 +439,9 @@ impl World {
 
     /// The API server commits a request and answers it.
     fn commit(&mut self, now: SimTime, row: u32, cause: Cause) {
+        if self.flow.is_some() {
+            self.seat_is_free(now, row);
+        }
         let Flight { client, token, request, .. } = self.flights.take(row);
         match client {
             Client::Unsent => return,
@@ -446,6 +460,9 @@ impl World {
         if let Request::Metric(query) = &request
             && !self.config.metrics.is_empty()
         {
+            if client == Client::Departed {
+                return;
+            }
             let (usage, runtimes) = (&mut self.usage, &self.runtimes);
             let serves = |pod| runtimes.pod(pod).is_some_and(PodTruth::is_serving);
             let serving = |selector: &Arc<Selector>| usage.matching_pods(query.namespace, selector, serves);
@@ -453,16 +470,29 @@ impl World {
             return self.tell_controllers(now, Input::MetricValues { token, values: &values }, cause);
         }
         let (reply, cause) = self.commit_request(now, client, request, cause);
+        self.answer(now, client, token, &reply, cause);
+    }
+
+    /// A request that was turned away for the last time is answered so.
+    pub(super) fn turn_away(&mut self, now: SimTime, row: u32, cause: Cause) {
+        let Flight { client, token, .. } = self.flights.take(row);
+        let message = "Too many requests, please try again later.";
+        let reply = Err(ApiError::new(ErrorReason::TooManyRequests, message));
+        self.answer(now, client, token, &reply, cause);
+    }
+
+    /// Tells whoever asked.
+    fn answer(&mut self, now: SimTime, client: Client, token: Token, reply: &Reply, cause: Cause) {
         if token == NO_REPLY {
             return;
         }
         match client {
-            Client::Scheduler => self.tell_scheduler(now, Input::Reply { token, reply: &reply }, cause),
-            Client::Controllers => self.tell_controllers(now, Input::Reply { token, reply: &reply }, cause),
-            Client::Kubelet(_) => self.tell_kubelets(now, Input::Reply { token, reply: &reply }, cause),
-            Client::Autoscaler => self.tell_autoscaler(now, Input::Reply { token, reply: &reply }, cause),
+            Client::Scheduler => self.tell_scheduler(now, Input::Reply { token, reply }, cause),
+            Client::Controllers => self.tell_controllers(now, Input::Reply { token, reply }, cause),
+            Client::Kubelet(_) => self.tell_kubelets(now, Input::Reply { token, reply }, cause),
+            Client::Autoscaler => self.tell_autoscaler(now, Input::Reply { token, reply }, cause),
             Client::Operator | Client::Workload | Client::Cloud | Client::Departed | Client::Unsent => {}
-            Client::Storage => self.storage_answered(now, token, &reply, cause),
+            Client::Storage => self.storage_answered(now, token, reply, cause),
         }
     }
 
