@@ -36,6 +36,8 @@ struct Selecting {
     namespace: Symbol,
     filter: Filter,
     pods: RowList,
+    /// Counts changes of the pods.
+    revision: u64,
 }
 
 /// The selecting objects by their rows, with the pods of each.
@@ -45,7 +47,15 @@ pub(crate) struct SelectedPods {
     objects: FxHashMap<u32, Selecting>,
     /// Objects whose pods have not been looked for yet.
     unresolved: BTreeSet<u32>,
+    /// All pods by their labels, from when pods were first looked for.
+    groups: Option<PodGroups>,
+    /// Counts changes of the objects.
+    revision: u64,
 }
+
+/// Tells whether what an object selects, and who else selects that, may be different from before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Revision(u64, u64);
 
 impl SelectedPods {
     /// Files an object with its selector; nothing changes if it was filed with the same one.
@@ -57,8 +67,9 @@ impl SelectedPods {
             Filter::Labels(labels) => self.index.put_labels(row, namespace, labels),
             Filter::Selector(selector) => self.index.put(row, namespace, selector),
         }
-        self.objects.insert(row, Selecting { namespace, filter, pods: RowList::default() });
+        self.objects.insert(row, Selecting { namespace, filter, pods: RowList::default(), revision: 0 });
         self.unresolved.insert(row);
+        self.revision += 1;
     }
 
     /// Forgets an object.
@@ -66,6 +77,13 @@ impl SelectedPods {
         self.index.remove(row);
         self.objects.remove(&row);
         self.unresolved.remove(&row);
+        self.revision += 1;
+    }
+
+    /// The revision of what an object selects; `None` if it has yet to be looked for.
+    pub(crate) fn revision(&self, row: u32) -> Option<Revision> {
+        let object = self.objects.get(&row).filter(|_| !self.unresolved.contains(&row))?;
+        Some(Revision(self.revision, object.revision))
     }
 
     /// The objects that select a pod with these labels, ascending.
@@ -93,9 +111,11 @@ impl SelectedPods {
         }
         if let Some(old) = old {
             self.each(old, |pods, row| pods.remove(row));
+            self.groups.iter_mut().for_each(|groups| groups.remove(old));
         }
         if !gone {
             self.each(pod, |pods, row| pods.insert(row));
+            self.groups.iter_mut().for_each(|groups| groups.insert(pod));
         }
     }
 
@@ -103,43 +123,158 @@ impl SelectedPods {
         for row in self.selecting(pod.meta.namespace, &pod.meta.labels) {
             if let Some(object) = self.objects.get_mut(&row) {
                 change(&mut object.pods, pod.meta.id);
+                object.revision += 1;
             }
         }
     }
 
     /// The pods that an object selects, in order of their rows.
     pub(crate) fn pods<'a>(&mut self, caches: &'a Caches, row: u32) -> impl Iterator<Item = &'a Arc<Pod>> {
+        self.rows(caches, row).iter().filter_map(|&pod| caches.pods.get(pod))
+    }
+
+    /// The same as a list.
+    pub(crate) fn list<'a>(&mut self, caches: &'a Caches, row: u32) -> Vec<&'a Arc<Pod>> {
+        let rows = self.rows(caches, row);
+        let mut pods = Vec::with_capacity(rows.len());
+        pods.extend(rows.iter().filter_map(|&pod| caches.pods.get(pod)));
+        pods
+    }
+
+    fn rows(&mut self, caches: &Caches, row: u32) -> &[u32] {
         if self.unresolved.contains(&row) {
             self.resolve(&caches.pods);
         }
-        let rows = self.objects.get(&row).map_or(&[][..], |object| object.pods.rows());
-        rows.iter().filter_map(|&pod| caches.pods.get(pod))
+        self.objects.get(&row).map_or(&[][..], |object| object.pods.rows())
     }
 
-    /// Looks for the pods of all objects that wait for it, in one walk over the pods.
+    /// Looks for the pods of all objects that wait for it. Pods with equal labels are asked about
+    /// together.
     fn resolve(&mut self, pods: &PodTable) {
-        let wanted = std::mem::take(&mut self.unresolved);
-        for row in &wanted {
-            if let Some(object) = self.objects.get_mut(row) {
-                object.pods = RowList::default();
+        let groups = self.groups.get_or_insert_with(|| PodGroups::of(pods));
+        for row in std::mem::take(&mut self.unresolved) {
+            if let Some(object) = self.objects.get_mut(&row) {
+                object.pods = groups.selected(object.namespace, &object.filter);
             }
         }
-        let single = if wanted.len() == 1 { wanted.first() } else { None };
-        if let Some(object) = single.and_then(|row| self.objects.get_mut(row)) {
-            let is_selected = |pod: &&Arc<Pod>| {
-                pod.meta.namespace == object.namespace && object.filter.matches(&pod.meta.labels)
+    }
+}
+
+/// Pods by their namespace and labels: those of one template are asked about together.
+#[derive(Clone, Debug, Default)]
+struct PodGroups {
+    groups: Vec<PodGroup>,
+    index: FxHashMap<(Symbol, Labels), usize>,
+    vacant: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct PodGroup {
+    namespace: Symbol,
+    labels: Labels,
+    pods: RowList,
+}
+
+impl PodGroups {
+    fn of(pods: &PodTable) -> PodGroups {
+        let mut groups = PodGroups::default();
+        pods.iter().for_each(|pod| groups.insert(pod));
+        groups
+    }
+
+    fn insert(&mut self, pod: &Pod) {
+        let (namespace, labels) = (pod.meta.namespace, pod.meta.labels.clone());
+        let PodGroups { groups, index, vacant } = self;
+        let group = *index.entry((namespace, labels.clone())).or_insert_with(|| {
+            let group = PodGroup { namespace, labels, pods: RowList::default() };
+            match vacant.pop() {
+                Some(place) => {
+                    groups[place] = group;
+                    place
+                }
+                None => {
+                    groups.push(group);
+                    groups.len() - 1
+                }
+            }
+        });
+        groups[group].pods.insert(pod.meta.id);
+    }
+
+    fn remove(&mut self, pod: &Pod) {
+        let key = (pod.meta.namespace, pod.meta.labels.clone());
+        let Some(&group) = self.index.get(&key) else { return };
+        let pods = &mut self.groups[group].pods;
+        pods.remove(pod.meta.id);
+        if pods.rows().is_empty() {
+            self.index.remove(&key);
+            self.vacant.push(group);
+        }
+    }
+
+    /// The pods that a filter selects, in order of their rows.
+    fn selected(&self, namespace: Symbol, filter: &Filter) -> RowList {
+        let selected = self.groups.iter().filter(|group| {
+            !group.pods.rows().is_empty() && group.namespace == namespace && filter.matches(&group.labels)
+        });
+        RowList::of(selected.flat_map(|group| group.pods.rows()).copied().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seatrial_api::container::Container;
+    use seatrial_api::meta::ObjectMeta;
+    use seatrial_api::pod::PodSpec;
+    use seatrial_api::request::WatchEvent;
+    use seatrial_api::stream::Stream;
+
+    fn app(name: u64) -> Labels {
+        Labels::of(&[("app", ["a", "b", "c"][name as usize])])
+    }
+
+    #[test]
+    fn an_object_selects_what_its_filter_matches_whatever_comes_and_goes() {
+        let (mut caches, mut selected) = (Caches::default(), SelectedPods::default());
+        let namespaces = ["x", "y"].map(Symbol::new);
+        let spec = Arc::new(PodSpec::new(vec![Container::new("c", "i")]));
+        let mut stream = Stream::new(5, 0, 0);
+        let mut revisions = FxHashMap::default();
+        for _ in 0..3_000 {
+            let (id, name) = (stream.below(40) as u32, stream.below(3));
+            let namespace = namespaces[id as usize % 2];
+            let known = caches.pods.get(id).cloned();
+            let (change, pod) = match (known, stream.below(3)) {
+                (Some(known), 0) => (Change::Deleted, known),
+                _ => {
+                    let meta =
+                        ObjectMeta { id, labels: app(name), ..ObjectMeta::named(namespace.as_str(), "p") };
+                    (Change::Modified, Arc::new(Pod::new(meta, spec.clone())))
+                }
             };
-            for pod in pods.iter().filter(is_selected) {
-                object.pods.insert(pod.meta.id);
+            let event = WatchEvent { change, object: Object::Pod(pod) };
+            let old = caches.apply(&event);
+            selected.observe(&Event { change, object: &event.object, old: old.as_ref() });
+            let row = stream.below(4) as u32;
+            match stream.below(12) {
+                0 => selected.remove(row),
+                1 => selected.put(row, namespaces[row as usize % 2], Filter::Labels(app(name))),
+                _ => {}
             }
-            return;
-        }
-        for pod in pods.iter() {
-            for row in self.selecting(pod.meta.namespace, &pod.meta.labels) {
-                if wanted.contains(&row)
-                    && let Some(object) = self.objects.get_mut(&row)
-                {
-                    object.pods.insert(pod.meta.id);
+            for row in 0..4 {
+                let Some(Selecting { namespace, filter, .. }) = selected.objects.get(&row).cloned() else {
+                    continue;
+                };
+                let wanted =
+                    |pod: &&Arc<Pod>| pod.meta.namespace == namespace && filter.matches(&pod.meta.labels);
+                let ids = |pod: &Arc<Pod>| pod.meta.id;
+                let expected: Vec<u32> = caches.pods.iter().filter(wanted).map(ids).collect();
+                let found: Vec<u32> = selected.list(&caches, row).into_iter().map(ids).collect();
+                assert_eq!(found, expected);
+                let revision = selected.revision(row).expect("it was looked for");
+                if let Some(before) = revisions.insert((row, format!("{revision:?}")), found.clone()) {
+                    assert_eq!(before, found, "equal revisions, other pods");
                 }
             }
         }

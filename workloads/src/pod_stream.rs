@@ -50,16 +50,15 @@ impl PodStream {
 
 /// `pod-` and the position in at least seven digits.
 fn name(position: u32) -> CompactString {
-    let mut digits = [b'0'; 10];
+    let mut text = *b"pod-0000000000";
     let mut left = position;
-    for digit in digits.iter_mut().rev() {
+    for digit in text[4..].iter_mut().rev() {
         *digit += (left % 10) as u8;
         left /= 10;
     }
-    let needed = digits.iter().position(|&digit| digit != b'0').unwrap_or(3).min(3);
-    let mut name = CompactString::const_new("pod-");
-    digits[needed..].iter().for_each(|&digit| name.push(digit as char));
-    name
+    let spare = text[4..7].iter().take_while(|&&digit| digit == b'0').count();
+    text.copy_within(..4, spare);
+    CompactString::from_utf8_lossy(&text[spare..])
 }
 
 fn spec(class: usize, image: &str) -> Arc<PodSpec> {

@@ -35,6 +35,12 @@ use super::pods::PodTable;
 pub(crate) struct RowList(Vec<u32>);
 
 impl RowList {
+    /// A list of these rows, which are all different.
+    pub(crate) fn of(mut rows: Vec<u32>) -> RowList {
+        rows.sort_unstable();
+        RowList(rows)
+    }
+
     pub(crate) fn insert(&mut self, row: u32) {
         match self.0.last() {
             Some(&last) if last >= row => {

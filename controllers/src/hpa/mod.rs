@@ -27,7 +27,7 @@ use crate::Config;
 use crate::framework::{
     Caches, Client, Context, Controller, Event, Mode, Next, Replies, RetryPolicy, Runner, first_error,
 };
-use crate::selected_pods::{Filter, SelectedPods};
+use crate::selected_pods::{Filter, Revision, SelectedPods};
 use metrics::{Answers, Scaled};
 use target::{Scale, scale_of};
 
@@ -48,6 +48,8 @@ pub(crate) struct HpaController {
     /// The selectors of the targets, by autoscaler.
     selected: SelectedPods,
     histories: FxHashMap<u32, ScaleHistory>,
+    /// Autoscalers whose pods no other one selects, as of these revisions.
+    unambiguous: FxHashMap<u32, Revision>,
 }
 
 /// Where a sync is.
@@ -180,10 +182,14 @@ impl HpaController {
             return Err("selector is required".to_string());
         }
         self.selected.put(key, autoscaler.meta.namespace, Filter::Selector(scale.selector.clone()));
+        let revision = self.selected.revision(key);
+        if revision.is_some() && revision == self.unambiguous.get(&key).copied() {
+            return Ok(());
+        }
         let caches = cx.caches;
         let mut selecting: Vec<u32> = Vec::new();
         let mut last: Option<&Pod> = None;
-        let pods: Vec<&Arc<Pod>> = self.selected.pods(caches, key).collect();
+        let pods = self.selected.list(caches, key);
         for pod in pods {
             // Pods of one template share their labels.
             if last.is_some_and(|last| last.meta.labels.same_allocation(&pod.meta.labels)) {
@@ -195,6 +201,7 @@ impl HpaController {
         selecting.sort_unstable();
         selecting.dedup();
         if selecting.len() < 2 {
+            self.unambiguous.extend(self.selected.revision(key).map(|revision| (key, revision)));
             return Ok(());
         }
         let names = selecting.iter().filter_map(|&row| caches.autoscalers.get(row));
@@ -215,7 +222,7 @@ impl HpaController {
         };
         let answers = std::mem::take(&mut sync.answers);
         let caches = cx.caches;
-        let pods: Vec<&Arc<Pod>> = self.selected.pods(caches, key).collect();
+        let pods = self.selected.list(caches, key);
         let scaled = Scaled { replicas: scale.replicas, status_replicas: scale.status_replicas, pods: &pods };
         let computation = metrics::compute(&autoscaler, scaled, &answers, cx.now);
         for error in &computation.errors {
@@ -378,6 +385,7 @@ impl Controller for HpaController {
                 if event.change == Change::Deleted {
                     self.selected.remove(row);
                     self.histories.remove(&row);
+                    self.unambiguous.remove(&row);
                 } else {
                     cx.queue.add_at(cx.now + PERIOD, row);
                 }

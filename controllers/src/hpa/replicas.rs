@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use seatrial_api::container::Container;
 use seatrial_api::machine::PodMetrics;
-use seatrial_api::pod::{ConditionStatus, Pod, PodConditionType, PodPhase};
+use seatrial_api::pod::{ConditionStatus, Pod, PodConditionType, PodPhase, PodSpec};
 use seatrial_api::resources::ResourceList;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, Ratio, SimTime, Span};
@@ -90,6 +90,15 @@ impl Resource {
     /// What the metrics server's answer says of the resource. Both lists are in order of pod rows;
     /// a sample that does not tell containers apart is that of a pod with one.
     pub fn samples(self, pods: &[&Arc<Pod>], measured: &[PodMetrics]) -> Vec<Sample> {
+        if self.container.is_none() && self.is_cpu() {
+            let sample = |&PodMetrics { pod, cpu, sampled_at, window, .. }: &PodMetrics| Sample {
+                pod,
+                value: cpu.0,
+                sampled_at,
+                window,
+            };
+            return measured.iter().map(sample).collect();
+        }
         let mut pods = pods.iter().peekable();
         let value = |sample: &PodMetrics, pod: Option<&Pod>| {
             let Some(container) = self.container else { return self.measured(sample.cpu, sample.memory) };
@@ -159,9 +168,13 @@ impl Measurement<'_> {
     /// # Errors
     /// Why nothing can be said; the message is upstream's.
     pub fn utilization(&self, resource: Resource, target: i32) -> Result<Proposal, String> {
+        if let Some(proposal) = self.plain_utilization(resource, target) {
+            return Ok(proposal);
+        }
         let (members, extra) = self.members()?;
+        let mut requests = Requests::of(resource);
         let requests =
-            self.pods.iter().map(|pod| resource.request(pod)).collect::<Result<Vec<i64>, String>>()?;
+            self.pods.iter().map(|pod| requests.of_pod(pod)).collect::<Result<Vec<i64>, String>>()?;
         let ratio_of = |values: &[Option<i64>]| {
             let counted =
                 values.iter().zip(&requests).filter_map(|(value, request)| Some(((*value)?, *request)));
@@ -175,6 +188,38 @@ impl Measurement<'_> {
         };
         let fallback = i64::from(target.max(100));
         self.propose(&members, extra.len(), ratio_of, |index| requests[index].saturating_mul(fallback) / 100)
+    }
+
+    /// The same in one pass over the pods, where each has a sample and none is starting: as it is
+    /// nearly always. `None` where it is not.
+    fn plain_utilization(&self, resource: Resource, target: i32) -> Option<Proposal> {
+        if self.samples.len() != self.pods.len() {
+            return None;
+        }
+        let is_cpu = resource.is_cpu();
+        let mut requests = Requests::of(resource);
+        let (mut used, mut requested) = (0i64, 0i64);
+        for (pod, sample) in self.pods.iter().zip(self.samples) {
+            let is_special = pod.meta.id != sample.pod
+                || pod.meta.is_deleting()
+                || matches!(pod.status.phase, PodPhase::Failed | PodPhase::Pending)
+                || is_cpu && self.is_starting(pod, sample);
+            if is_special {
+                return None;
+            }
+            used = used.saturating_add(sample.value);
+            requested = requested.saturating_add(requests.of_pod(pod).ok()?);
+        }
+        if requested == 0 {
+            return None;
+        }
+        let current = used.saturating_mul(100) / requested;
+        let ratio = current as f64 / f64::from(target);
+        let replicas = match self.tolerances.contain(ratio) {
+            true => self.replicas,
+            false => (ratio * self.pods.len() as f64).ceil() as i32,
+        };
+        Some(Proposal { replicas, current })
     }
 
     /// The size that a target for the average, in thousandths, asks for.
@@ -238,6 +283,7 @@ impl Measurement<'_> {
         if self.pods.is_empty() {
             return Err("no pods returned by selector while calculating replica count".to_string());
         }
+        let is_cpu = self.resource.is_some_and(Resource::is_cpu);
         let mut extra = Vec::new();
         let mut samples = self.samples.iter().peekable();
         let mut members = Vec::with_capacity(self.pods.len());
@@ -246,7 +292,7 @@ impl Measurement<'_> {
                 extra.push(foreign.value);
             }
             let sample = samples.next_if(|sample| sample.pod == pod.meta.id);
-            members.push(self.member(pod, sample));
+            members.push(self.member(pod, sample, is_cpu));
         }
         extra.extend(samples.map(|sample| sample.value));
         let nothing = !members.iter().any(|member| matches!(member, Member::Ready(_))) && extra.is_empty();
@@ -256,7 +302,7 @@ impl Measurement<'_> {
         Ok((members, extra))
     }
 
-    fn member(&self, pod: &Pod, sample: Option<&Sample>) -> Member {
+    fn member(&self, pod: &Pod, sample: Option<&Sample>, is_cpu: bool) -> Member {
         if pod.meta.is_deleting() || pod.status.phase == PodPhase::Failed {
             return Member::Ignored;
         }
@@ -264,16 +310,16 @@ impl Measurement<'_> {
             return Member::Unready;
         }
         let Some(sample) = sample else { return Member::Missing };
-        if self.resource.is_some_and(Resource::is_cpu) && self.is_starting(pod, sample) {
-            Member::Unready
-        } else {
-            Member::Ready(sample.value)
-        }
+        if is_cpu && self.is_starting(pod, sample) { Member::Unready } else { Member::Ready(sample.value) }
     }
 
     /// Whether a pod's CPU use is still that of its start.
     fn is_starting(&self, pod: &Pod, sample: &Sample) -> bool {
         let ready = pod.status.conditions.get(PodConditionType::Ready);
+        let is_long_ago = |start: SimTime| start + CPU_INITIALIZATION <= self.now;
+        if ready.is_true() && pod.status.start_time.is_some_and(is_long_ago) {
+            return false;
+        }
         let Some(started) = pod.status.start_time.map(SimTime::truncate_to_second) else { return true };
         let is_false = match ready.status {
             ConditionStatus::Absent => return true,
@@ -284,6 +330,33 @@ impl Measurement<'_> {
         } else {
             is_false && started + INITIAL_READINESS_DELAY > ready.since()
         }
+    }
+}
+
+/// What pods request of a resource; those that share a specification request the same.
+struct Requests<'a> {
+    resource: Resource,
+    last: Option<(&'a Arc<PodSpec>, i64)>,
+}
+
+impl<'a> Requests<'a> {
+    fn of(resource: Resource) -> Requests<'a> {
+        Requests { resource, last: None }
+    }
+
+    #[inline]
+    fn of_pod(&mut self, pod: &'a Pod) -> Result<i64, String> {
+        match self.last {
+            Some((spec, request)) if Arc::ptr_eq(spec, &pod.spec) => Ok(request),
+            _ => self.of_other_pod(pod),
+        }
+    }
+
+    #[cold]
+    fn of_other_pod(&mut self, pod: &'a Pod) -> Result<i64, String> {
+        let request = self.resource.request(pod)?;
+        self.last = Some((&pod.spec, request));
+        Ok(request)
     }
 }
 

@@ -43,7 +43,8 @@ impl FinishedPods {
     fn remove(&mut self, turn: Turn, row: u32) {
         let Some(rows) = self.turns.get_mut(&turn) else { return };
         let Some(index) = rows.iter().position(|&other| other == row) else { return };
-        rows.swap_remove(index);
+        // In order, so that those that are due are found almost sorted.
+        rows.remove(index);
         self.count -= 1;
         if rows.is_empty() {
             self.turns.remove(&turn);

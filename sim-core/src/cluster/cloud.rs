@@ -380,7 +380,7 @@ impl World {
             container: None,
             message: message.into(),
         };
-        let cause = self.decided(now, decision, cause);
+        let cause = self.decided(now, &decision, cause);
         self.send(now, Client::Cloud, NO_REPLY, Request::delete(target), cause);
     }
 }

@@ -302,7 +302,7 @@ impl World {
     }
 
     /// A component decided something: a row, and the count of evictions.
-    pub(super) fn decided(&mut self, now: SimTime, decision: Decision, cause: Cause) -> Cause {
+    pub(super) fn decided(&mut self, now: SimTime, decision: &Decision, cause: Cause) -> Cause {
         match decision.reason {
             "Preempted" => self.recorder.preempted(decision.object.id),
             "TaintManagerEviction" if !decision.message.starts_with("Cancelling") => {

@@ -483,7 +483,7 @@ impl World {
     ) -> Cause {
         self.decided(
             now,
-            Decision { object, container: None, severity, reason, message: Cow::Owned(message) },
+            &Decision { object, container: None, severity, reason, message: Cow::Owned(message) },
             cause,
         )
     }

@@ -38,6 +38,8 @@ struct Contribution {
     cpu: MilliCpu,
     memory: Bytes,
     since: SimTime,
+    /// Whether it is all that can be said: no share of a load, and one container.
+    is_all: bool,
 }
 
 /// Pods with equal labels, whom a selector matches alike.
@@ -152,7 +154,8 @@ impl Usage {
             let cpu = if load.is_some() { MilliCpu::ZERO } else { cpu };
             self.memory[machine as usize].0 += memory.0;
             recorder.used(now, machine, cpu.0, memory.0);
-            self.running.insert(id, Contribution { machine, cpu, memory, since: now });
+            let is_all = load.is_none() && truth.containers().len() < 2;
+            self.running.insert(id, Contribution { machine, cpu, memory, since: now, is_all });
         }
         let Some(profile) = load else { return };
         let load = self.loads[usize::from(profile)].as_mut().expect("invariant: the profile has a load");
@@ -222,9 +225,17 @@ impl Usage {
         let scraped = last_scrape(now);
         let mut samples = Vec::new();
         for group in self.matching(namespace, selector) {
-            for &pod in &self.groups[group as usize].pods {
+            let pods = &self.groups[group as usize].pods;
+            samples.reserve(pods.len());
+            for &pod in pods {
                 let Some(contribution) = self.running.get(pod) else { continue };
                 if contribution.since + SCRAPE_PERIOD > scraped {
+                    continue;
+                }
+                let (memory, window) = (contribution.memory, SCRAPE_PERIOD);
+                if contribution.is_all {
+                    let (cpu, containers) = (contribution.cpu, None);
+                    samples.push(PodMetrics { pod, cpu, memory, sampled_at: scraped, window, containers });
                     continue;
                 }
                 let truth = truth_of(pod);
@@ -236,13 +247,13 @@ impl Usage {
                     }
                     None => contribution.cpu,
                 };
-                let memory = contribution.memory;
                 let containers = truth.and_then(|truth| container_metrics(truth.containers(), cpu, memory));
-                let window = SCRAPE_PERIOD;
                 samples.push(PodMetrics { pod, cpu, memory, sampled_at: scraped, window, containers });
             }
         }
-        samples.sort_by_key(|sample| sample.pod);
+        if !samples.is_sorted_by_key(|sample| sample.pod) {
+            samples.sort_unstable_by_key(|sample| sample.pod);
+        }
         samples
     }
 

@@ -346,7 +346,7 @@ impl World {
         }
         // What follows from an input follows from the last decision that was made about it.
         let mut last_decision = None;
-        for decision in effects.decisions.drain(..) {
+        for decision in &effects.decisions {
             last_decision = Some(self.decided(now, decision, cause));
         }
         let cause = last_decision.unwrap_or(cause);
@@ -365,11 +365,11 @@ impl World {
             }
             self.send(outgoing.send_at.max(now), client, outgoing.token, outgoing.request, cause);
         }
-        for (at, value) in effects.timers.drain(..) {
+        for &(at, value) in &effects.timers {
             let row = self.timers.insert(timer(value));
             self.plan(at.max(now), What::Timer(row), cause);
         }
-        for (node, command) in effects.commands.drain(..) {
+        for &(node, command) in &effects.commands {
             let Some(machine) = self.machines.of_node(node) else { continue };
             self.run(now, machine, command, cause);
         }
