@@ -9,6 +9,7 @@ use super::facts::{compare_milestones, derive, is_equal, kind_of_fact};
 use super::{KINDS, Run, SOMETIMES};
 use crate::recordings::{Fact, Recording, read_recordings};
 
+#[expect(clippy::disallowed_methods, reason = "the recordings are files of the repository")]
 fn scenarios() -> Vec<Recording> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/controllers");
     let files = std::fs::read_dir(folder).expect("the recordings are part of the repository");

@@ -171,6 +171,44 @@ pub(super) fn metadata_patch(stored: &Object, metadata: &Node) -> Patch {
     Patch::All(patches)
 }
 
+/// The change of a workload that a controller has made: of its metadata, its size and its images.
+/// `None` if the patch asks for anything else.
+pub(super) fn workload_patch(stored: &Object, body: &Node) -> Option<Patch> {
+    let mut patches = Vec::new();
+    for entry in body.as_mapping()?.entries() {
+        match entry.key.as_str() {
+            "metadata" => patches.push(metadata_patch(stored, &entry.value)),
+            "spec" => spec_patches(&entry.value, &mut patches)?,
+            _ => return None,
+        }
+    }
+    Some(Patch::All(patches))
+}
+
+fn spec_patches(spec: &Node, patches: &mut Vec<Patch>) -> Option<()> {
+    for entry in spec.as_mapping()?.entries() {
+        match entry.key.as_str() {
+            "replicas" => patches.push(Patch::Replicas(i32::try_from(entry.value.as_int()?).ok()?)),
+            "template" => {
+                let spec = only(&entry.value, &["spec"])?.get("spec")?;
+                for container in only(spec, &["containers"])?.elements("containers") {
+                    let container = only(&container, &["name", "image"])?;
+                    let (name, image) = (container.str("name"), container.str("image"));
+                    patches.push(Patch::Image { container: Symbol::new(name), image: Symbol::new(image) });
+                }
+            }
+            _ => return None,
+        }
+    }
+    Some(())
+}
+
+/// The mapping, if it has no other fields than these.
+fn only<'n>(node: &'n Node, fields: &[&str]) -> Option<&'n Node> {
+    let entries = node.as_mapping()?.entries();
+    entries.iter().all(|entry| fields.contains(&entry.key.as_str())).then_some(node)
+}
+
 /// Lays a list of conditions over those of a node, each by its type.
 pub(super) fn lay_conditions(conditions: &mut NodeConditions, given: &[Node], now: SimTime) {
     for one in given {

@@ -357,8 +357,10 @@ impl Play<'_> {
             return self.serve(Request::Patch { target, patch });
         }
         let Some(manifest) = self.manifests.of(&stored) else {
-            let message = format!("{} of controllers cannot be patched", target.kind.qualified_plural());
-            return Err(ApiError::new(ErrorReason::BadRequest, message));
+            let message = format!("{} of controllers cannot be patched so", target.kind.qualified_plural());
+            let refusal = ApiError::new(ErrorReason::BadRequest, message);
+            let patch = objects::workload_patch(&stored, body).ok_or(refusal)?;
+            return self.serve(Request::Patch { target, patch });
         };
         let patched = objects::patched(&manifest, body, how)?;
         self.put(&stored, patched)

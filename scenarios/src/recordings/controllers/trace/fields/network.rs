@@ -60,7 +60,7 @@ pub(super) fn endpoint_slice(fields: &mut Fields, slice: &EndpointSlice, around:
     fields.put("labels", Value::Object(labels.collect()));
     let mut endpoints: Vec<(String, Value)> =
         slice.endpoints.iter().map(|endpoint| self::endpoint(endpoint, around)).collect();
-    endpoints.sort_by(|a, b| natural(&a.0).cmp(&natural(&b.0)));
+    endpoints.sort_by_key(|entry| natural(&entry.0));
     fields.put("endpoints", endpoints.into_iter().map(|entry| entry.1).collect());
     let port = |port: &seatrial_api::service::EndpointPort| json!({"name": port.name.as_str(), "protocol": port.protocol.as_str(), "port": port.port});
     fields.put("ports", slice.ports.iter().map(port).collect());
