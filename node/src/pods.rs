@@ -123,7 +123,6 @@ impl Kubelets {
             return;
         }
         let before = std::mem::replace(&mut row.pod, Arc::clone(pod));
-        row.grow();
         let node = row.node;
         let begins_to_leave = pod.meta.is_deleting() && !before.meta.is_deleting();
         let respecified = !Arc::ptr_eq(&before.spec, &pod.spec);
@@ -132,6 +131,7 @@ impl Kubelets {
             row.put(Flag::KnownInitialized, is_initialized(pod));
         }
         if respecified {
+            self.pods[slot].grow();
             self.mark_outdated(slot, &before);
             self.resources_changed(now, slot, &before, fx);
             if before.spec.active_deadline_seconds != pod.spec.active_deadline_seconds {
