@@ -56,6 +56,7 @@ impl Autoscaler {
                 | Kind::PersistentVolumeClaim
                 | Kind::StorageClass
                 | Kind::CsiNode
+                | Kind::VolumeAttachment
         )
     }
 }

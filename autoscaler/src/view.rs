@@ -35,6 +35,8 @@ pub(crate) struct View {
     pub(crate) waiting: BTreeMap<u32, Arc<Pod>>,
     pub(crate) budgets: BTreeMap<u32, Arc<PodDisruptionBudget>>,
     daemon_sets: BTreeMap<u32, Arc<DaemonSet>>,
+    /// Volumes that are attached to nodes, by the attachment's row.
+    attachments: BTreeMap<u32, Symbol>,
     placed: FxHashMap<u32, (Arc<Pod>, Symbol)>,
     owners: FxHashSet<Uid>,
     /// Owners that count as present although nobody has seen them.
@@ -52,8 +54,8 @@ pub(crate) enum News {
     Changed,
     /// A pod was found to fit nowhere.
     Unschedulable,
-    /// A pod left this node, or went.
-    PodLeft(Symbol),
+    /// A pod or a volume left this node.
+    Left(Symbol),
 }
 
 impl View {
@@ -64,6 +66,7 @@ impl View {
             waiting: BTreeMap::new(),
             budgets: BTreeMap::new(),
             daemon_sets: BTreeMap::new(),
+            attachments: BTreeMap::new(),
             placed: FxHashMap::default(),
             owners: FxHashSet::default(),
             assumed_owners,
@@ -121,7 +124,7 @@ impl View {
         match self.placed.remove(&pod.meta.id) {
             Some((old, node)) => {
                 self.snapshot.remove_pod(&old, node);
-                News::PodLeft(node)
+                News::Left(node)
             }
             None if waited => News::Changed,
             None => News::None,
@@ -170,6 +173,13 @@ impl View {
                 let same = !gone && old.is_some_and(|old| Arc::ptr_eq(&old.template, &set.template));
                 return if same { News::None } else { News::Changed };
             }
+            Object::VolumeAttachment(attachment) => {
+                if gone {
+                    self.attachments.remove(&id);
+                    return News::Left(attachment.node);
+                }
+                self.attachments.insert(id, attachment.node);
+            }
             Object::ReplicaSet(set) => self.owner(&set.meta, gone),
             Object::StatefulSet(set) => self.owner(&set.meta, gone),
             Object::Job(job) => self.owner(&job.meta, gone),
@@ -202,6 +212,11 @@ impl View {
     pub(crate) fn pods_on(&self, node: Symbol) -> Vec<Arc<Pod>> {
         let pods = self.snapshot.node(node).map_or(&[][..], NodeInfo::pods);
         pods.iter().map(|row| row.pod.clone()).collect()
+    }
+
+    /// Whether a volume is attached to a node.
+    pub(crate) fn has_volumes(&self, node: Symbol) -> bool {
+        self.attachments.values().any(|&known| known == node)
     }
 
     /// Whether this pod is still on this node.

@@ -77,6 +77,11 @@ fn config(seed: u64) -> ClusterConfig {
         every: None,
         action: Action::Scale(named.clone(), replicas),
     };
+    let remove = TimelineEntry {
+        at: SimTime::ZERO + Span::from_mins(5),
+        every: None,
+        action: Action::RemoveNode(Symbol::new("spot-0")),
+    };
     let reclaims = Fault {
         name: Symbol::new("reclaims"),
         kind: FaultType::SpotReclaim { notice: Span::from_mins(2) },
@@ -111,7 +116,7 @@ fn config(seed: u64) -> ClusterConfig {
         flow_control_seats: None,
         images: Vec::new(),
         arrivals: None,
-        timeline: vec![scale(10, 20), scale(40, 6), scale(62, 22), scale(100, 4)],
+        timeline: vec![remove, scale(10, 20), scale(40, 6), scale(62, 22), scale(100, 4)],
         faults: vec![reclaims],
         autoscaler: Some(AutoscalerConfig::ClusterAutoscaler {
             options: Box::new(ClusterAutoscalerOptions { seed, ..ClusterAutoscalerOptions::default() }),

@@ -161,7 +161,7 @@ impl ClusterAutoscaler {
         match self.view.watch(event) {
             News::None => {}
             News::Unschedulable => self.wake(self.soonest(now), effects),
-            News::Changed | News::PodLeft(_) => self.wake(self.next_on_grid(now, now), effects),
+            News::Changed | News::Left(_) => self.wake(self.next_on_grid(now, now), effects),
         }
         if let Object::Pod(pod) = &event.object
             && pod.node.is_some()

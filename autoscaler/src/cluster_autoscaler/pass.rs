@@ -73,13 +73,17 @@ impl ClusterAutoscaler {
         self.plan_next_pass(now, outcome, effects);
     }
 
-    /// Whether an instance is not a node yet: it has not registered, or has not become Ready in its
-    /// first minutes.
-    fn is_upcoming(&self, now: SimTime, instance: Symbol) -> bool {
-        self.view
-            .nodes
-            .get(&instance)
-            .is_none_or(|node| !is_ready(node) && now < node.meta.created + self.options.provision_time_max)
+    /// Whether an instance that the cloud has known of since then is not a node yet: in its first
+    /// minutes it has not registered, or has not become Ready.
+    fn is_upcoming(&self, now: SimTime, (instance, since): (Symbol, SimTime)) -> bool {
+        let node = self.view.nodes.get(&instance);
+        let since = node.map_or(since, |node| node.meta.created);
+        node.is_none_or(|node| !is_ready(node)) && now <= since + self.options.provision_time_max
+    }
+
+    /// Whether an instance has not become a node, however long that has taken.
+    fn is_missing(&self, now: SimTime, instance: (Symbol, SimTime)) -> bool {
+        !self.view.nodes.contains_key(&instance.0) || self.is_upcoming(now, instance)
     }
 
     /// Instances that take too long are given back, and their group is left alone for a while.
@@ -87,7 +91,7 @@ impl ClusterAutoscaler {
         let span = self.options.provision_time_max;
         for index in 0..self.groups.len() {
             let group = &self.groups[index];
-            let short = group.kept().any(|(name, _)| self.is_upcoming(now, name));
+            let short = group.kept().any(|(name, one)| self.is_missing(now, (name, one.since)));
             let timed_out = match group.increase {
                 Some(_) if !short && group.unnamed == 0 => {
                     self.groups[index].increase = None;
@@ -151,7 +155,7 @@ impl ClusterAutoscaler {
     /// Whether few enough nodes of a group are missing or not Ready.
     fn is_group_healthy(&self, now: SimTime, group: usize) -> bool {
         let late = |name: Symbol, since: SimTime| match self.view.nodes.get(&name) {
-            Some(node) => !is_ready(node) && !self.is_upcoming(now, name),
+            Some(node) => !is_ready(node) && !self.is_upcoming(now, (name, since)),
             None => since + self.options.provision_time_max < now,
         };
         let bad = self.groups[group].kept().filter(|(name, one)| late(*name, one.since)).count();
@@ -199,8 +203,9 @@ impl ClusterAutoscaler {
         for index in 0..self.groups.len() {
             let group = &self.groups[index];
             let template = group.config.offer().template.clone();
+            let kept = group.kept().map(|(name, one)| (name, one.since));
             let names: Vec<Symbol> =
-                group.kept().map(|(name, _)| name).filter(|&name| self.is_upcoming(now, name)).collect();
+                kept.filter(|&one| self.is_upcoming(now, one)).map(|(name, _)| name).collect();
             let upcoming = names.len() as u32 + group.unnamed;
             for name in names.into_iter().filter(|name| self.view.nodes.contains_key(name)) {
                 self.view.snapshot.remove_node(name);

@@ -172,7 +172,7 @@ impl Karpenter {
         match news {
             News::None => return,
             News::Unschedulable => self.trigger(now, effects),
-            News::PodLeft(node) => self.terminations.step(now, node, &self.view, effects),
+            News::Left(node) => self.terminations.step(now, node, &self.view, effects),
             News::Changed => {}
         }
         self.look_later(now, effects);

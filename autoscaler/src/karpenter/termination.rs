@@ -1,5 +1,5 @@
 //! The end of nodes (upstream `node/termination`): taint, evict group after group within the budgets,
-//! give the machine back, delete the Node.
+//! wait until volumes are detached, give the machine back, delete the Node.
 //!
 //! Model: `terminationGracePeriod` is left out: a drain waits as long as it takes.
 
@@ -88,6 +88,9 @@ impl Terminations {
         let pods = view.pods_on(node);
         let here = pods.iter().filter(|pod| !is_mirror(pod));
         let Some(first) = here.clone().map(|pod| group(pod)).min() else {
+            if view.has_volumes(node) {
+                return;
+            }
             *given_back = true;
             effects.ask_cloud(CloudRequest::Terminate { instance: node });
             return;

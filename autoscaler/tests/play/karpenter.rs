@@ -249,3 +249,20 @@ proptest! {
         prop_assert!(world.timers_fired <= before + 4, "it goes on: {} timers", world.timers_fired - before);
     }
 }
+
+#[test]
+fn a_machine_is_given_back_when_its_volumes_are_detached() {
+    let mut own = pool("general");
+    own.expire_after = Some(Span::from_mins(10));
+    let mut world = play(vec![own]);
+    world.add_pods(1);
+    world.run(Span::from_mins(5));
+    let node = *world.nodes.keys().next().expect("there is a node");
+    world.attach_volume(node, true);
+    world.run(Span::from_mins(30));
+    assert!(world.nodes.contains_key(&node), "a volume is attached");
+    assert_eq!(world.waiting(), 0, "the pod is elsewhere");
+    world.attach_volume(node, false);
+    world.run(Span::from_mins(5));
+    assert!(!world.nodes.contains_key(&node));
+}

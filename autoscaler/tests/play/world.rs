@@ -15,6 +15,7 @@ use seatrial_api::pod::{ConditionStatus, Pod, PodConditionType, PodPhase, PodRea
 use seatrial_api::policy::{PdbStatus, PodDisruptionBudget, UnhealthyPodEvictionPolicy};
 use seatrial_api::request::{ApiError, Change, ErrorReason, Patch, Reply, Request, WatchEvent};
 use seatrial_api::resources::{ResourceList, Resources};
+use seatrial_api::storage::VolumeAttachment;
 use seatrial_api::symbol::Symbol;
 use seatrial_api::units::{Bytes, MilliCpu, SimTime, Span};
 use seatrial_api::workload::{ReplicaSet, ReplicaSetStatus};
@@ -150,6 +151,23 @@ impl<M: Machine + Clone> World<M> {
         self.scheduler.set_node(&node);
         self.watch(Change::Modified, Object::Node(node));
         self.schedule();
+    }
+
+    /// Attaches a volume to a node, or detaches it.
+    pub(crate) fn attach_volume(&mut self, node: Symbol, attached: bool) {
+        let meta = ObjectMeta { id: 1, ..ObjectMeta::named("", "attachment") };
+        let empty = Symbol::empty();
+        let attachment = VolumeAttachment {
+            meta,
+            attacher: empty,
+            node,
+            volume: empty,
+            attached,
+            attach_error: empty,
+            detach_error: empty,
+        };
+        let change = if attached { Change::Added } else { Change::Deleted };
+        self.watch(change, Object::VolumeAttachment(Arc::new(attachment)));
     }
 
     fn next_id(&mut self) -> u32 {

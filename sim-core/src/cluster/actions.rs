@@ -103,7 +103,10 @@ impl World {
             Action::RemoveNode(node) => {
                 let cause = self.record_action(now, "remove node", node.as_str());
                 match self.machines.named(*node) {
-                    Some(machine) => self.retire_machine(now, machine, cause),
+                    Some(machine) => {
+                        self.retire_machine(now, machine, cause);
+                        self.lose_instance(now, machine, cause);
+                    }
                     None => self.record_trouble(now, "remove node", not_found("node", node.as_str()), cause),
                 }
             }

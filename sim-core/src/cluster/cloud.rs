@@ -332,10 +332,15 @@ impl World {
         if !self.machines.get(machine).present {
             return;
         }
-        let name = self.machines.get(machine).spec.name;
-        let group = self.cloud.instances.get(&name).and_then(|instance| instance.group);
         self.stop_machine(now, machine, cause);
         self.look_for_machine_of(now, machine, cause);
+        self.lose_instance(now, machine, cause);
+    }
+
+    /// A machine is gone that its autoscaler has not given back: a group puts another one in its place.
+    pub(super) fn lose_instance(&mut self, now: SimTime, machine: u32, cause: Cause) {
+        let name = self.machines.get(machine).spec.name;
+        let group = self.cloud.instances.get(&name).and_then(|instance| instance.group);
         self.forget_instance(now, name, cause);
         if let Some(group) = group {
             self.add_instance(now, group, cause);
