@@ -157,7 +157,7 @@ pub(super) fn classify(pod: &mut Node) {
 
 /// Guaranteed if every container has equal requests and limits of CPU and memory, BestEffort if none
 /// has any (`pkg/apis/core/helper/qos/qos.go`).
-fn quality_of_service(spec: &Node) -> &'static str {
+pub(super) fn quality_of_service(spec: &Node) -> &'static str {
     let containers = [spec.elements("containers"), spec.elements("initContainers")].concat();
     let whole = spec.field("resources").map(|resources| Node::object([("resources", resources.clone())]));
     let judged = whole.map_or(containers, |whole| vec![whole]);
@@ -345,6 +345,10 @@ pub(super) fn update(resource: &Resource, part: Part, object: &mut Node, old: &N
                 object.mapping_mut("status").set("qosClass", class);
             }
         }
+        Part::Resize => {
+            put_back(object, "status");
+            super::validate::resize::keep_the_rest(object, old);
+        }
         Part::Finalize => put_back(object, "status"),
     }
 }
@@ -386,7 +390,7 @@ pub(super) fn has_generation(resource: &Resource) -> bool {
 
 /// Whether a write raises the generation.
 pub(super) fn raises_generation(resource: &Resource, part: Part, new: &Node, old: &Node) -> bool {
-    if part != Part::Main || !has_generation(resource) {
+    if !matches!(part, Part::Main | Part::Resize) || !has_generation(resource) {
         return false;
     }
     let differs = |keys: &[&str]| !super::validate::is_same(new.at(keys), old.at(keys));

@@ -24,6 +24,8 @@ const ACCEPTED_PATCHES: &str = "application/json-patch+json, application/merge-p
 pub(super) enum Part {
     Main,
     Status,
+    /// The resources of a pod's containers.
+    Resize,
     /// `spec.finalizers` of a namespace.
     Finalize,
 }
@@ -32,6 +34,7 @@ impl Part {
     fn of(target: &Target) -> Part {
         match target.sub_resource {
             Some(SubResource::Status) => Part::Status,
+            Some(SubResource::Resize) => Part::Resize,
             Some(SubResource::Finalize) => Part::Finalize,
             _ => Part::Main,
         }
@@ -182,6 +185,7 @@ impl Rest {
         let object = canonical(object, resource);
         let errors = match part {
             Part::Main => validate::update(resource, &object, old),
+            Part::Resize => validate::resize(resource, &object, old),
             Part::Status | Part::Finalize => validate::status_update(resource, &object, old),
         };
         if !errors.is_empty() {

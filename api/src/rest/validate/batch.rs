@@ -536,10 +536,13 @@ fn time_zone(spec: &Node, path: &Path, e: &mut Errors) {
     let is_known = || TimeZone::named(zone).is_some_and(|found| found.name() == zone);
     if zone.is_empty() {
         e.invalid(path, zone, "timeZone must be nil or non-empty string");
-    } else if zone.eq_ignore_ascii_case("local") {
+        return;
+    }
+    if zone.eq_ignore_ascii_case("local") {
         let detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
         e.invalid(path, zone, detail);
-    } else if !zone.split('/').all(is_part) || !is_known() {
+    }
+    if zone != "Local" && (!zone.split('/').all(is_part) || !is_known()) {
         e.invalid(path, zone, format!("unknown time zone {zone}"));
     }
 }

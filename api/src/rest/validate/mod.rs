@@ -16,6 +16,7 @@ mod names;
 mod networking;
 mod others;
 mod pod;
+pub(super) mod resize;
 mod resources;
 mod security;
 mod service;
@@ -52,6 +53,14 @@ pub fn update(resource: &Resource, new: &Node, old: &Node) -> Errors {
     if let Some(rules) = rules(resource) {
         (rules.update)(new, old, &mut errors);
     }
+    errors
+}
+
+/// What is wrong with a pod whose resources are to be changed in place.
+pub fn resize(resource: &Resource, new: &Node, old: &Node) -> Errors {
+    let mut errors = Errors::new();
+    common(resource, new, old, &mut errors);
+    resize::update(new, old, &mut errors);
     errors
 }
 

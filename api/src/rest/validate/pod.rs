@@ -29,7 +29,7 @@ pub(super) fn create(pod: &Node, e: &mut Errors) {
     }
 }
 
-fn metadata_and_spec(pod: &Node, e: &mut Errors) {
+pub(super) fn metadata_and_spec(pod: &Node, e: &mut Errors) {
     let empty = Node::empty();
     let (meta, spec) = (pod.field("metadata").unwrap_or(&empty), pod.field("spec").unwrap_or(&empty));
     meta::object_meta(pod, Scope::Namespaced, names::dns_subdomain, e);
