@@ -34,7 +34,7 @@ impl NodeScenario {
         reader: &mut Reader<'_>,
     ) -> Option<NodeScenario> {
         let scenario = plain(node);
-        match play::check(&scenario, version) {
+        match play::check(&scenario) {
             Ok(()) => Some(NodeScenario { scenario, version, trace: OnceLock::new() }),
             Err(why) => {
                 reader.error(node.position, &FieldPath::ROOT, |error| error.message(why));

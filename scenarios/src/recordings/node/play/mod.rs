@@ -99,7 +99,7 @@ struct Play<'a> {
 }
 
 /// Says why a scenario cannot be played, if it cannot.
-pub(super) fn check(scenario: &Value, version: KubernetesVersion) -> Result<(), String> {
+pub(super) fn check(scenario: &Value) -> Result<(), String> {
     if scenario["id"].as_str().is_none() {
         return Err("a kubelet scenario has an id".to_owned());
     }
@@ -110,7 +110,7 @@ pub(super) fn check(scenario: &Value, version: KubernetesVersion) -> Result<(), 
         return Err("actions: expected a list".to_owned());
     };
     setup::config(scenario)?;
-    actions.iter().try_for_each(|action| actions::check(&action["do"], version))
+    actions.iter().try_for_each(|action| actions::check(&action["do"]))
 }
 
 /// Plays a scenario and returns its trace.

@@ -103,10 +103,11 @@ impl<'a> Play<'a> {
             meta: ObjectMeta::named("", namespace(scenario).as_str()),
             ..Default::default()
         };
+        // A namespace that every cluster has is there already.
         let made = [Object::Namespace(Arc::new(namespace)), Object::Node(Arc::new(node(scenario)))]
             .map(|object| server.handle(SimTime::ZERO, Request::Create(object), &mut unseen));
         let [_, Ok(Object::Node(node))] = made else {
-            unreachable!("invariant: an empty store takes a namespace and a node");
+            unreachable!("invariant: a store without nodes takes one");
         };
         let config = config(scenario).unwrap_or_default();
         let mut play = Play {
