@@ -200,7 +200,7 @@ pub struct Container {
     /// Which resources cannot be changed while it runs.
     pub resize_restarts: ResizeRestarts,
     /// Whether it may not run as root.
-    pub non_root: bool,
+    pub non_root: Option<bool>,
     /// The user as which it runs, if not the image's.
     pub run_as_user: Option<i64>,
 }
@@ -257,7 +257,7 @@ impl Container {
             restart_policy: None,
             restart_rules: Box::default(),
             resize_restarts: ResizeRestarts::default(),
-            non_root: false,
+            non_root: None,
             run_as_user: None,
         }
     }

@@ -76,6 +76,9 @@ pub struct KubeletConfig {
     /// generations. Nothing in a simulation reads that, and some of it costs status writes of its
     /// own, so it is off.
     pub detailed_statuses: bool,
+    /// Whether images run as root unless the pod says otherwise. Nobody knows the users of images in
+    /// a simulation, where they are what `runAsNonRoot` asks for.
+    pub images_run_as_root: bool,
     /// Whether the node's status lists its images, which ImageLocality reads. Costs a status
     /// write per change, so it is off.
     pub report_images: ImageReport,
@@ -115,6 +118,7 @@ impl Default for KubeletConfig {
             shutdown_by_priority: Arc::new([]),
             jitter: Jitter::Random,
             detailed_statuses: false,
+            images_run_as_root: false,
             report_images: ImageReport::Off,
         }
     }

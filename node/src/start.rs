@@ -189,8 +189,12 @@ impl Kubelets {
                 }
             });
         }
-        // Model: every image runs as root unless the pod says otherwise.
-        (container.non_root && container.run_as_user.is_none_or(|user| user == 0)).then(|| {
+        // Model: an image whose user the pod does not say is what `runAsNonRoot` asks for.
+        let as_root = match container.run_as_user {
+            Some(user) => user == 0,
+            None => self.nodes[self.pods[slot].node as usize].config.images_run_as_root,
+        };
+        (container.non_root == Some(true) && as_root).then(|| {
             format_compact!(
                 "container has runAsNonRoot and image will run as root (pod: \"{}\", container: {})",
                 full_name(pod),

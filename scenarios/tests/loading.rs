@@ -18,6 +18,7 @@ use seatrial_scenarios::{Loaded, Request, load};
 use seatrial_scheduler::Scheduler;
 use seatrial_scheduler::config::{ClientRate, CostModel, TieBreak};
 use seatrial_scheduler::extender::{ExtenderCalls, ExtenderClient};
+use seatrial_sim_core::cluster::Simulation;
 use seatrial_sim_core::cluster::config::{Action, FaultTiming, FaultType, LatencyModel, NodeSpec, Target};
 use seatrial_sim_core::engine::dist::Distribution;
 
@@ -369,7 +370,7 @@ fn a_number_of_nodes_is_only_for_runs_whose_machines_nobody_describes() {
 }
 
 #[test]
-fn real_manifests_load_as_they_are() {
+fn real_manifests_are_played_as_they_are() {
     let data = std::env::var_os("SEATRIAL_DATA")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
     let manifests = data.join("manifests");
@@ -381,7 +382,11 @@ fn real_manifests_load_as_they_are() {
     for name in ["online-boutique.yaml", "guestbook.yaml", "cassandra.yaml"] {
         let request = Request { manifests: vec![manifests.join(name)], nodes: Some(6), ..Request::default() };
         let loaded = load(&folder, &request).unwrap_or_else(|findings| panic!("{findings}"));
-        assert!(!loaded.config.manifests.is_empty(), "{name}");
+        let mut simulation = Simulation::new(loaded.config).expect("it can be played");
+        simulation.run();
+        let [pending, running, succeeded, failed] = simulation.pod_counts();
+        assert!(running > 0, "{name}: nothing runs");
+        assert_eq!([pending, succeeded, failed], [0; 3], "{name}: pending, succeeded, failed");
     }
 }
 

@@ -267,7 +267,10 @@ fn a_line_that_cannot_be_played_is_refused_with_its_place() {
             "cases.jsonl:2:1: kubectl transcripts are not played yet\n",
         ),
         ("{\"id\": \"x\", \"script\": {}}", "cases.jsonl:2:1: actions: expected a list"),
-        ("{\"id\": \"x\", \"request\": {}}", "cases.jsonl:2:24: request: expected a request, with a method and a path, found an empty mapping"),
+        (
+            "{\"id\": \"x\", \"request\": {}}",
+            "cases.jsonl:2:24: request: expected a request, with a method and a path, found an empty mapping",
+        ),
     ] {
         let (lines, findings) = read(format!("\n{line}\n").as_bytes());
         assert_eq!(lines.len(), 0, "{line}");

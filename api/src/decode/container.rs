@@ -87,7 +87,7 @@ fn container(reader: &Reader<'_>) -> Container {
         restart_policy: reader.choice("restartPolicy", &RESTART_POLICIES),
         restart_rules: reader.list("restartPolicyRules", restart_rule).into(),
         resize_restarts: resize_restarts(reader),
-        non_root: non_root.unwrap_or(false),
+        non_root,
         run_as_user,
     }
 }

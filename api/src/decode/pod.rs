@@ -168,11 +168,12 @@ pub(super) fn spec(reader: &Reader<'_>) -> PodSpec {
     );
     let volumes = reader.list("volumes", volume::volume);
     check_unique(reader, "volumes", volumes.iter().map(|volume| volume.name));
-    let (non_root, sysctls) = security(reader);
+    let ((non_root, user), sysctls) = security(reader);
     let mut containers = containers;
     let mut init_containers = init_containers;
     for container in containers.iter_mut().chain(&mut init_containers) {
-        container.non_root |= non_root;
+        container.non_root = container.non_root.or(non_root);
+        container.run_as_user = container.run_as_user.or(user);
     }
     let (pod_requests, pod_limits) = resources::requirements(reader, "resources").unwrap_or_default();
     let spec = PodSpec {
@@ -212,14 +213,14 @@ pub(super) fn spec(reader: &Reader<'_>) -> PodSpec {
     spec.sealed()
 }
 
-/// Reads the pod's security context: whether its containers may not run as root, and the names of
-/// the kernel's settings that it changes.
-fn security(reader: &Reader<'_>) -> (bool, Vec<Symbol>) {
-    let said = reader.object("securityContext", |context| {
+/// Reads the pod's security context: what it says of the user of containers that do not say it
+/// themselves, and the names of the kernel's settings that it changes.
+fn security(reader: &Reader<'_>) -> ((Option<bool>, Option<i64>), Vec<Symbol>) {
+    let sysctls = reader.object("securityContext", |context| {
         context.all_known();
-        (context.bool("runAsNonRoot"), context.list("sysctls", |sysctl| sysctl.required_symbol("name")))
+        context.list("sysctls", |sysctl| sysctl.required_symbol("name"))
     });
-    said.unwrap_or_default()
+    (super::container::security(reader), sysctls.unwrap_or_default())
 }
 
 /// The time that the pod has to stop; a negative one means the shortest there is.

@@ -617,3 +617,14 @@ fn an_ephemeral_volume_carries_the_claim_that_is_made_for_it() {
     let (objects, findings) = decode(Mode::Manifest, &pod("{}"));
     assert!(objects.is_empty() && findings.contains("ephemeral.volumeClaimTemplate"), "{findings}");
 }
+
+#[test]
+fn containers_run_as_their_pod_says_unless_they_say_otherwise() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  securityContext: {runAsNonRoot: true, runAsUser: \
+                1000}\n  containers:\n  - {name: a, image: app}\n  - {name: b, image: app, securityContext: \
+                {runAsNonRoot: false, runAsUser: 0}}\n";
+    let pod = expect_kind!(object(Mode::Manifest, text), Pod);
+    let said: Vec<_> =
+        pod.spec.containers.iter().map(|container| (container.non_root, container.run_as_user)).collect();
+    assert_eq!(said, [(Some(true), Some(1000)), (Some(false), Some(0))]);
+}

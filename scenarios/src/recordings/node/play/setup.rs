@@ -37,6 +37,7 @@ pub(super) fn config(scenario: &Value) -> Result<KubeletConfig, String> {
         images: PresentImages::Listed(runtime::present_images(scenario).into()),
         jitter: Jitter::Middle,
         detailed_statuses: true,
+        images_run_as_root: true,
         ..KubeletConfig::default()
     };
     for (key, value) in settings.as_object().into_iter().flatten() {
