@@ -9,8 +9,8 @@ use serde_json::Value;
 
 const GOLDEN: &str = "tests/golden/controllers";
 
-/// Facts that differ. But for one, all are decided by milliseconds, which are chance in the real thing
-/// and the same for all here.
+/// Facts that differ: all are decided by milliseconds, which are chance in the real thing and the same
+/// for all here.
 const KNOWN: &[(&str, &[&str])] = &[
     // How many pods become ready between two looks of a controller is chance.
     ("dep-rollpar-a", &["events"]),
@@ -61,8 +61,6 @@ const KNOWN: &[(&str, &[&str])] = &[
             "statusSequence rs:hi@1 (replicas,readyReplicas,availableReplicas)",
         ],
     ),
-    // Names and values of priority classes are judged by the REST side alone.
-    ("prio-admission-a", &["answers"]),
     // The nodes of a shared cluster are looked at from any of them on.
     ("sts-fail-a", &["eventCounts", "events"]),
     // Likewise.

@@ -232,6 +232,13 @@ impl Errors {
         self.list.extend(others.list);
     }
 
+    /// What is wrong here and was not there.
+    #[must_use]
+    pub fn beyond(mut self, before: &Errors) -> Errors {
+        self.list.retain(|error| !before.list.contains(error));
+        self
+    }
+
     fn push(&mut self, what: ErrorType, path: &Path, value: Option<Bad>, detail: &str) {
         let mut message = what.title().to_owned();
         let parts = [value.map(|value| value.0).unwrap_or_default(), detail.to_owned()];

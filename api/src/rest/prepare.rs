@@ -11,6 +11,8 @@ use super::update::Part;
 use crate::base64;
 use crate::document::Node;
 use crate::object::Object;
+use crate::pod::PreemptionPolicy;
+use crate::policy::PriorityClass;
 use crate::symbol::Symbol;
 
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
@@ -476,24 +478,22 @@ impl Rest {
     fn admit_priority(&self, target: &Target, object: &mut Node) -> Result<(), Refusal> {
         let name = object.get("metadata").map_or("", |meta| meta.str("name")).to_owned();
         let forbidden = |why: &str| Refusal::forbidden(target.resource, &name, why);
-        let classes: Vec<Node> = super::resource::resource("scheduling.k8s.io", "v1", "priorityclasses")
-            .map(|resource| self.all(resource).iter().map(|object| self.document(resource, object)).collect())
-            .unwrap_or_default();
-        let named = |class: &Node| class.get("metadata").map_or("", |meta| meta.str("name")).to_owned();
         let spec = object.mapping_mut("spec");
         let wanted = spec.str("priorityClassName").to_owned();
+        let terms = |class: &PriorityClass| {
+            let policy = match class.preemption_policy {
+                PreemptionPolicy::PreemptLowerPriority => "PreemptLowerPriority",
+                PreemptionPolicy::Never => "Never",
+            };
+            (class.meta.name.to_string(), i64::from(class.value), policy.to_owned())
+        };
+        let mut classes = self.server.list_typed::<PriorityClass>();
         let (class, value, policy) = if wanted.is_empty() {
-            let global = classes.iter().filter(|class| class.flag("globalDefault"));
-            match global.min_by_key(|class| class.number("value")) {
-                Some(class) => (
-                    named(class),
-                    class.number("value").unwrap_or(0),
-                    class.str("preemptionPolicy").to_owned(),
-                ),
-                None => (String::new(), 0, "PreemptLowerPriority".to_owned()),
-            }
-        } else if let Some(class) = classes.iter().find(|class| named(class) == wanted) {
-            (wanted, class.number("value").unwrap_or(0), class.str("preemptionPolicy").to_owned())
+            let global = classes.filter(|class| class.global_default).min_by_key(|class| class.value);
+            let nothing = || (String::new(), 0, "PreemptLowerPriority".to_owned());
+            global.map_or_else(nothing, |class| terms(class))
+        } else if let Some(class) = classes.find(|class| class.meta.name == wanted.as_str()) {
+            terms(class)
         } else if let Some((_, value)) = SYSTEM_CLASSES.iter().find(|(known, _)| *known == wanted) {
             (wanted, *value, "PreemptLowerPriority".to_owned())
         } else {
@@ -626,4 +626,48 @@ fn tolerate_dead_nodes(object: &mut Node) {
         }
     }
     spec.set("tolerations", Node::list(tolerations));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::Calendar;
+    use crate::meta::ObjectMeta;
+    use crate::request::Request;
+    use crate::rest::{HttpRequest, Method};
+    use crate::store::ApiServer;
+    use crate::units::SimTime;
+    use crate::version::KubernetesVersion;
+
+    #[test]
+    fn pods_get_the_priority_of_a_class_that_no_client_wrote() {
+        let mut server = ApiServer::new(KubernetesVersion::V1_36, 1);
+        let mut events = Vec::new();
+        let namespace = crate::config::Namespace {
+            meta: ObjectMeta::named("", "default"),
+            ..crate::config::Namespace::default()
+        };
+        server.import(Object::Namespace(Arc::new(namespace)), &mut events).expect("the store is empty");
+        let class = PriorityClass {
+            meta: ObjectMeta::named("", "high"),
+            value: 7,
+            global_default: false,
+            preemption_policy: PreemptionPolicy::Never,
+        };
+        let create = Request::Create(Object::PriorityClass(Arc::new(class)));
+        server.handle(SimTime::ZERO, create, &mut events).expect("the class is valid");
+        let mut rest = Rest::new(server, Calendar::default());
+        let request = HttpRequest {
+            method: Method::Post,
+            path: "/api/v1/namespaces/default/pods",
+            query: "",
+            content_type: "application/json",
+            body: br#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},
+                "spec":{"priorityClassName":"high","containers":[{"name":"c","image":"i"}]}}"#,
+        };
+        let answer = rest.handle(SimTime::ZERO, &request, &mut events);
+        assert_eq!(answer.code, 201, "{:?}", answer.body);
+        let pod = rest.server().list_typed::<crate::pod::Pod>().next().expect("it was created");
+        assert_eq!(pod.spec.priority, Some(7));
+    }
 }

@@ -13,6 +13,7 @@ mod people;
 mod provisioner;
 mod queue;
 mod recorder;
+mod rules;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -41,6 +41,11 @@ impl Manifests {
         }
     }
 
+    /// The calendar.
+    pub(super) fn calendar(&self) -> Calendar {
+        self.calendar
+    }
+
     /// The date of an instant.
     pub(super) fn date(&self, now: SimTime) -> String {
         self.calendar.format(now)

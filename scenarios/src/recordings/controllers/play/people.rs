@@ -15,7 +15,7 @@ use seatrial_api::units::Span;
 use serde_json::{Value, json};
 
 use super::metrics::Use;
-use super::{ANSWERED, Play, SERVED, What, answers, objects};
+use super::{ANSWERED, Play, SERVED, What, answers, objects, rules};
 use crate::recordings::controllers::scenario::Action;
 
 /// Between an answer and the next request of an action.
@@ -96,8 +96,16 @@ impl Play<'_> {
             self.people.answers[under_way.action] = json!([]);
             return false;
         };
-        let reply = self.create(&manifest);
-        let answer = answers::answer(&reply, 201);
+        let answer = match rules::refused_creation(
+            &self.server,
+            &self.manifests,
+            self.scenario.namespace,
+            self.now,
+            &manifest,
+        ) {
+            Some(refusal) => refusal,
+            None => answers::answer(&self.create(&manifest), 201),
+        };
         self.note(under_way.action, answer);
         under_way.next + 1 < count
     }
@@ -363,6 +371,7 @@ impl Play<'_> {
             return self.serve(Request::Patch { target, patch });
         };
         let patched = objects::patched(&manifest, body, how)?;
+        rules::check_update(&stored, &manifest, &patched)?;
         self.put(&stored, patched)
     }
 
