@@ -17,4 +17,4 @@ pub use profile::{PluginId, PluginSet, Profile};
 pub use state::CycleState;
 pub use status::{Code, Reason, Verdict, Why};
 
-pub(crate) use status::fit_message;
+pub(crate) use status::{ReasonCounts, fit_message};

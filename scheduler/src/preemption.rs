@@ -1,9 +1,9 @@
 //! What is done for a pod that fits nowhere: PostFilter, and preemption by upstream's rules.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use seatrial_api::pod::{Pod, PodConditionType, PodReason, PreemptionPolicy};
 use seatrial_api::policy::PodDisruptionBudget;
 use seatrial_api::stream::Stream;
@@ -15,7 +15,7 @@ use crate::cluster::{Cluster, NodeInfo};
 use crate::config::{PreemptionArgs, TieBreak};
 use crate::extender::Extenders;
 use crate::fast::{Cost, VictimCache};
-use crate::framework::{Code, CycleState, Profile, Reason, fit_message};
+use crate::framework::{Code, CycleState, Profile, Reason, ReasonCounts, fit_message};
 use crate::queue::Nominations;
 use crate::schedule::{Diagnosis, View, add_pod, passes_with_nominated, remove_pod};
 
@@ -122,8 +122,11 @@ pub(crate) fn preempt(context: &mut PostFilterContext<'_>, arguments: Preemption
     if let Some(text) = ineligible(context) {
         return PostFilter::Unschedulable(format!("preemption: {text}"));
     }
-    if !context.explain && !context.cluster.has_pods_below(context.pod.spec.priority()) {
-        return PostFilter::Unhelpful(String::new());
+    if !context.cluster.has_pods_below(context.pod.spec.priority()) {
+        return PostFilter::Unhelpful(match context.explain {
+            true => no_victims(context),
+            false => String::new(),
+        });
     }
     let potential = potential_nodes(context);
     if !context.explain
@@ -151,6 +154,15 @@ pub(crate) fn preempt(context: &mut PostFilterContext<'_>, arguments: Preemption
     let chosen = best[break_tie(context.ties, context.stream, names)];
     context.candidates = candidates;
     PostFilter::Preempt(context.candidates[chosen].clone())
+}
+
+/// What is said where no pod has a lower priority, so that no node need be tried.
+fn no_victims(context: &PostFilterContext<'_>) -> String {
+    let mut refusals = Refusals::default();
+    for _ in potential_nodes(context) {
+        refusals.add([Reason::Text(NO_VICTIMS)]);
+    }
+    format!("preemption: {}", refusals.message(context.cluster.node_count()))
 }
 
 /// Which of several equally good nodes is taken, as an index into them.
@@ -269,7 +281,7 @@ fn potential_nodes(context: &PostFilterContext<'_>) -> Vec<usize> {
         return members(helpful.words()).collect();
     }
     let absent_helps = diagnosis.absent.as_ref().is_some_and(|absent| absent.code == Code::Unschedulable);
-    let codes: BTreeMap<Symbol, Code> =
+    let codes: FxHashMap<Symbol, Code> =
         diagnosis.rejections.iter().map(|rejection| (rejection.node, rejection.code)).collect();
     let helps = |position: &usize| match codes.get(&context.cluster.node_at(*position).name()) {
         Some(code) => *code == Code::Unschedulable,
@@ -281,7 +293,7 @@ fn potential_nodes(context: &PostFilterContext<'_>) -> Vec<usize> {
 /// Why nodes are no candidates, as far as it is not that preemption cannot help there.
 #[derive(Default)]
 struct Refusals {
-    counts: BTreeMap<String, usize>,
+    counts: ReasonCounts,
     nodes: usize,
 }
 
@@ -289,13 +301,13 @@ impl Refusals {
     fn add(&mut self, reasons: impl IntoIterator<Item = Reason>) {
         self.nodes += 1;
         for reason in reasons {
-            *self.counts.entry(reason.to_string()).or_default() += 1;
+            self.counts.add(&reason, 1);
         }
     }
 
     fn message(mut self, nodes: usize) -> String {
         if nodes > self.nodes {
-            *self.counts.entry(NOT_HELPFUL.to_string()).or_default() += nodes - self.nodes;
+            self.counts.add(&Reason::Text(NOT_HELPFUL), nodes - self.nodes);
         }
         fit_message(nodes, &self.counts)
     }

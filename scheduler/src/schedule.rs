@@ -2,7 +2,7 @@
 //! The fast path must decide the same.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use seatrial_api::pod::Pod;
@@ -11,8 +11,8 @@ use seatrial_api::symbol::Symbol;
 use crate::bitset::Bitset;
 use crate::cluster::{Cluster, NodeInfo};
 use crate::framework::{
-    Code, Cycle, CycleState, Normalization, PluginId, PluginSet, PreFilter, Profile, Reason, Verdict, Why,
-    fit_message, normalize_by_max, normalize_min_max,
+    Code, Cycle, CycleState, Normalization, PluginId, PluginSet, PreFilter, Profile, Reason, ReasonCounts,
+    Verdict, Why, fit_message, normalize_by_max, normalize_min_max,
 };
 use crate::queue::Nominations;
 
@@ -73,14 +73,14 @@ impl Diagnosis {
         if let Some(text) = &self.pre_filter_message {
             return format!("0/{nodes} nodes are available: {text}.");
         }
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let mut counts = ReasonCounts::default();
         for reason in self.rejections.iter().flat_map(|rejection| &rejection.reasons) {
-            *counts.entry(reason.to_string()).or_default() += 1;
+            counts.add(reason, 1);
         }
         if let Some(absent) = &self.absent {
             let count = nodes - self.rejections.len();
             if count > 0 {
-                *counts.entry(absent.reason.to_string()).or_default() += count;
+                counts.add(&absent.reason, count);
             }
         }
         fit_message(nodes, &counts)

@@ -91,8 +91,42 @@ impl Why {
     }
 }
 
+/// How often each reason was given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReasonCounts {
+    /// Reasons without names in them: few, so that looking through them is quick.
+    plain: Vec<(Reason, usize)>,
+    /// Sentences with names in them: each node may have its own.
+    named: BTreeMap<Arc<str>, usize>,
+}
+
+impl ReasonCounts {
+    /// Counts a reason `count` times more.
+    pub(crate) fn add(&mut self, reason: &Reason, count: usize) {
+        if let Reason::Owned(text) = reason {
+            *self.named.entry(text.clone()).or_default() += count;
+            return;
+        }
+        match self.plain.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, counted)) => *counted += count,
+            None => self.plain.push((reason.clone(), count)),
+        }
+    }
+
+    /// By their texts, which different reasons may share.
+    fn by_text(&self) -> BTreeMap<String, usize> {
+        let mut counts: BTreeMap<String, usize> =
+            self.named.iter().map(|(text, count)| (text.to_string(), *count)).collect();
+        for (reason, count) in &self.plain {
+            *counts.entry(reason.to_string()).or_default() += count;
+        }
+        counts
+    }
+}
+
 /// `0/N nodes are available: COUNT REASON, …`, entries sorted as plain text.
-pub(crate) fn fit_message(nodes: usize, counts: &BTreeMap<String, usize>) -> String {
+pub(crate) fn fit_message(nodes: usize, counts: &ReasonCounts) -> String {
+    let counts = counts.by_text();
     let mut entries: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     entries.sort();
     let mut message = format!("0/{nodes} nodes are available:");
@@ -110,7 +144,10 @@ mod tests {
 
     #[test]
     fn counted_reasons_are_sorted_as_text() {
-        let counts = BTreeMap::from([("Insufficient cpu".to_string(), 10), ("Too many pods".to_string(), 2)]);
+        let mut counts = ReasonCounts::default();
+        counts.add(&Reason::Text("Too many pods"), 2);
+        counts.add(&Reason::Insufficient("cpu".into()), 9);
+        counts.add(&Reason::Owned("Insufficient cpu".into()), 1);
         let message = fit_message(12, &counts);
         assert_eq!(message, "0/12 nodes are available: 10 Insufficient cpu, 2 Too many pods.");
     }
