@@ -1,13 +1,11 @@
 //! Local storage: limits that pods exceed, and whom the kubelet evicts when a node's disk is full
 //! (upstream `eviction/{eviction_manager,helpers}.go`).
 
-use std::cmp::Reverse;
-
 use seatrial_api::container::Container;
 use seatrial_api::pod::{Pod, VolumeSource};
 use seatrial_api::units::Bytes;
 
-use crate::preemption::is_critical;
+use crate::pressure::first_to_go;
 
 /// Pods are evicted while less of a disk is available, in percent (`evictionHard`,
 /// `nodefs.available`).
@@ -87,18 +85,10 @@ pub struct DiskCandidate<'a> {
 /// more than it requests, then the lower priority, then the larger excess; then the smaller name.
 /// Critical pods stay.
 pub fn disk_victim<'a>(candidates: &[DiskCandidate<'a>]) -> Option<&'a Pod> {
-    let rank = |candidate: &&DiskCandidate<'a>| {
+    first_to_go(candidates.iter().map(|candidate| {
         let request = candidate.pod.spec.derived.requests.ephemeral_storage;
-        let excess = candidate.stored.map(|stored| stored - request);
-        (
-            excess.is_some(),
-            Reverse(excess > Some(Bytes::ZERO)),
-            candidate.pod.spec.priority(),
-            Reverse(excess),
-            candidate.pod.meta.name.clone(),
-        )
-    };
-    candidates.iter().filter(|candidate| !is_critical(candidate.pod)).min_by_key(rank).map(|found| found.pod)
+        (candidate.pod, candidate.stored.map(|stored| stored - request))
+    }))
 }
 
 #[cfg(test)]

@@ -42,18 +42,24 @@ pub struct Candidate<'a> {
 /// more than it requests, then the lower priority, then the larger excess; then the smaller name.
 /// Critical pods stay.
 pub fn eviction_victim<'a>(candidates: &[Candidate<'a>]) -> Option<&'a Pod> {
-    let rank = |candidate: &&Candidate<'a>| {
+    first_to_go(candidates.iter().map(|candidate| {
         let request = candidate.pod.spec.derived.requests.memory;
-        let excess = candidate.usage.map(|usage| usage - request);
+        (candidate.pod, candidate.usage.map(|usage| usage - request))
+    }))
+}
+
+/// The pod that goes first for want of a resource, of pods with what each takes beyond its request.
+pub(crate) fn first_to_go<'a>(candidates: impl Iterator<Item = (&'a Pod, Option<Bytes>)>) -> Option<&'a Pod> {
+    let rank = |(pod, excess): &(&'a Pod, Option<Bytes>)| {
         (
             excess.is_some(),
-            Reverse(excess > Some(Bytes::ZERO)),
-            candidate.pod.spec.priority(),
-            Reverse(excess),
-            candidate.pod.meta.name.clone(),
+            Reverse(*excess > Some(Bytes::ZERO)),
+            pod.spec.priority(),
+            Reverse(*excess),
+            pod.meta.name.clone(),
         )
     };
-    candidates.iter().filter(|candidate| !is_critical(candidate.pod)).min_by_key(rank).map(|found| found.pod)
+    candidates.filter(|(pod, _)| !is_critical(pod)).min_by_key(rank).map(|(pod, _)| pod)
 }
 
 /// `oom_score_adj` of a container: how much likelier than its share of memory the kernel kills it,
